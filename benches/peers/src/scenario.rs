@@ -1,0 +1,579 @@
+//! The scenarios: which figures each shows, and how the parent gets them from one child process.
+
+use crate::child::Answer;
+use crate::contenders::Contender;
+use crate::load::{Load, Shape};
+use crate::measure::{self, InstructionTool, Perf, Strace, SystemCalls};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One column of a table.
+pub struct Metric {
+    pub key: &'static str,
+    pub title: &'static str,
+    pub compare: Compare,
+}
+
+/// What stands beside a figure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// Its ratio to raw and to tokio.
+    Ratio,
+    /// What it is above raw, and above tokio.
+    Difference,
+    Nothing,
+}
+
+use Compare::{Difference, Nothing, Ratio};
+
+pub struct Scenario {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub metrics: &'static [Metric],
+    kind: Kind,
+}
+
+enum Kind {
+    /// A child that measures itself.
+    Child,
+    /// Processor time of the server under load.
+    Echo(Shape),
+    EchoInstructions(Shape),
+    EchoSystemCalls(Shape),
+    SleepSystemCalls,
+    SleepBusy(Shape),
+    Idle(usize),
+}
+
+const fn ratio(key: &'static str, title: &'static str) -> Metric {
+    Metric { key, title, compare: Ratio }
+}
+const fn plain(key: &'static str, title: &'static str) -> Metric {
+    Metric { key, title, compare: Nothing }
+}
+const fn above(key: &'static str, title: &'static str) -> Metric {
+    Metric { key, title, compare: Difference }
+}
+
+const ECHO: &[Metric] = &[
+    ratio("cpu_ns", "cpu ns/msg"),
+    plain("user_ns", "~user"),
+    plain("system_ns", "~system"),
+    ratio("messages_per_s", "msgs/s"),
+    plain("busy", "server busy"),
+];
+
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "echo-64",
+        title: "echo of 64 B, 64 connections, 1 in flight each: processor time of the server a message",
+        metrics: ECHO,
+        kind: Kind::Echo(Shape { connections: 64, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "echo-1000",
+        title: "echo of 64 B, 1,000 connections, 1 in flight each",
+        metrics: ECHO,
+        kind: Kind::Echo(Shape { connections: 1000, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "echo-pipelined",
+        title: "echo of 64 B, 64 connections, batches of 16 in flight each",
+        metrics: ECHO,
+        kind: Kind::Echo(Shape { connections: 64, message: 64, depth: 16 }),
+    },
+    Scenario {
+        name: "echo-16k",
+        title: "echo of 16 KiB, 64 connections, 1 in flight each",
+        metrics: ECHO,
+        kind: Kind::Echo(Shape { connections: 64, message: 16 * 1024, depth: 1 }),
+    },
+    Scenario {
+        name: "echo-instructions",
+        title: "user-space instructions of the server a message (64 B, 64 connections; perf, else callgrind)",
+        metrics: &[ratio("instructions", "instructions/msg")],
+        kind: Kind::EchoInstructions(Shape { connections: 64, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "echo-syscalls",
+        title: "system calls of the server a message (strace; 64 B, 64 connections)",
+        metrics: &[ratio("syscalls", "syscalls/msg")],
+        kind: Kind::EchoSystemCalls(Shape { connections: 64, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "spawn",
+        title: "spawn and await a trivial task: one at a time, and 10,000 spawned and then awaited",
+        metrics: &[ratio("one_ns", "one, ns/task"), ratio("batch_ns", "10,000, ns/task")],
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "yield",
+        title: "yield with 1 and with 1,000 tasks; two tasks waking each other through an Rc<Cell<Waker>>",
+        metrics: &[
+            ratio("yield_1_ns", "1 task, ns/yield"),
+            ratio("yield_1000_ns", "1,000, ns/yield"),
+            ratio("ping_pong_ns", "ping-pong, ns/trip"),
+        ],
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "wake",
+        title: "another thread wakes the parked loop: from the call of wake() to the task running",
+        metrics: &[
+            ratio("latency_p50", "median us"),
+            ratio("latency_p99", "p99 us"),
+            plain("call_p50", "the call itself, us"),
+        ],
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "timer-create",
+        title: "create, poll once and drop a sleep of 1 h beside other pending sleeps; move one; what one holds",
+        metrics: &[
+            ratio("create_0_ns", "alone, ns"),
+            ratio("create_10k_ns", "beside 10^4, ns"),
+            ratio("create_1m_ns", "beside 10^6, ns"),
+            ratio("reset_ns", "reset, ns"),
+            plain("allocations", "allocations"),
+            ratio("bytes", "bytes each"),
+        ],
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "timer-storm",
+        title: "10^5 tasks, a sleep each, ending over 1 s: processor time a timer (all of it; from the moment that \
+                all sleep) and lateness",
+        metrics: &[
+            ratio("total_ns", "total ns/timer"),
+            ratio("fire_ns", "firing ns/timer"),
+            ratio("late_p50", "late p50 us"),
+            ratio("late_p99", "late p99 us"),
+        ],
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "sleep",
+        title: "lateness of one sleep after another on an idle loop, us",
+        metrics: LATENESS,
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "sleep-syscalls",
+        title: "system calls a sleep of 1 ms on an idle loop (strace)",
+        metrics: &[ratio("syscalls", "syscalls/sleep")],
+        kind: Kind::SleepSystemCalls,
+    },
+    Scenario {
+        name: "sleep-busy",
+        title: "lateness of one sleep after another beside 100 busy echo connections on the same loop, us",
+        metrics: LATENESS_BUSY,
+        kind: Kind::SleepBusy(Shape { connections: 100, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "idle",
+        title: "5,000 idle connections: memory a connection, and how often the process wakes in 2 s",
+        metrics: &[
+            above("private_dirty", "dirty B/conn"),
+            above("pss", "PSS B/conn"),
+            plain("rss", "RSS B/conn"),
+            plain("base_kb", "base PSS KiB"),
+            plain("wakeups", "wake-ups in 2 s"),
+        ],
+        kind: Kind::Idle(5000),
+    },
+];
+
+const LATENESS: &[Metric] = &[
+    ratio("50us_p50", "50us p50"),
+    ratio("200us_p50", "200us p50"),
+    ratio("1ms_p50", "1ms p50"),
+    ratio("10ms_p50", "10ms p50"),
+    ratio("50us_p99", "50us p99"),
+    ratio("200us_p99", "200us p99"),
+    ratio("1ms_p99", "1ms p99"),
+    ratio("10ms_p99", "10ms p99"),
+];
+
+const LATENESS_BUSY: &[Metric] = &[
+    ratio("50us_p50", "50us p50"),
+    ratio("200us_p50", "200us p50"),
+    ratio("1ms_p50", "1ms p50"),
+    ratio("10ms_p50", "10ms p50"),
+    ratio("50us_p99", "50us p99"),
+    ratio("200us_p99", "200us p99"),
+    ratio("1ms_p99", "1ms p99"),
+    ratio("10ms_p99", "10ms p99"),
+    ratio("messages_per_s", "msgs/s"),
+];
+
+// ------------------------------------------------------------------------------------------------- how to run
+
+/// What holds for the whole run.
+pub struct Plan {
+    pub quick: bool,
+    /// As found before anything was pinned.
+    pub processors: usize,
+    /// The processor of the measured process, and that of everything else.
+    pub cpu: Option<usize>,
+    pub other_cpu: Option<usize>,
+}
+
+impl Scenario {
+    /// Once, in a fresh process.
+    pub fn measure(&self, contender: &Contender, plan: &Plan) -> Result<Answer, String> {
+        match self.kind {
+            Kind::Child => {
+                let mut command = plan.child(self.name, contender, None, &[]);
+                last_answer(&mut command, Duration::from_secs(180))
+            }
+            Kind::Echo(shape) => echo(contender, plan, shape),
+            Kind::EchoInstructions(shape) => echo_instructions(contender, plan, shape),
+            Kind::EchoSystemCalls(shape) => echo_system_calls(contender, plan, shape),
+            Kind::SleepSystemCalls => sleep_system_calls(contender, plan),
+            Kind::SleepBusy(shape) => sleep_busy(contender, plan, shape),
+            Kind::Idle(connections) => idle(contender, plan, connections),
+        }
+    }
+
+    /// Counts do not wander from round to round: one round is enough.
+    pub fn rounds(&self, asked: usize) -> usize {
+        match self.kind {
+            Kind::EchoInstructions(_) | Kind::EchoSystemCalls(_) | Kind::SleepSystemCalls => 1,
+            _ => asked,
+        }
+    }
+}
+
+impl Plan {
+    /// This program again, as a child, perhaps under a tool.
+    fn child(&self, part: &str, contender: &Contender, tool: Option<&[&str]>, more: &[String]) -> Command {
+        let exe = std::env::current_exe().expect("own path");
+        let mut command = match tool {
+            None => Command::new(exe),
+            Some(tool) => {
+                let mut command = Command::new(tool[0]);
+                command.args(&tool[1..]).arg(exe);
+                command
+            }
+        };
+        command.args(["__child", part, contender.name]).args(more);
+        if self.quick {
+            command.arg("--quick");
+        }
+        if let (Some(cpu), Some(other)) = (self.cpu, self.other_cpu) {
+            command.args(["--cpu".into(), cpu.to_string(), "--other-cpu".into(), other.to_string()]);
+        }
+        command
+    }
+}
+
+/// Runs a command to its end; the last line of its output is the answer.
+fn last_answer(command: &mut Command, limit: Duration) -> Result<Answer, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = measure::tie_to_parent(command).spawn().map_err(|e| e.to_string())?;
+    let errors = drain_stderr(&mut child);
+    let mut stdout = child.stdout.take().expect("piped");
+    let read = measure::read_to_end_within(&mut stdout, limit);
+    if read.is_ok() {
+        // A tool around the child writes its report after the child's last word.
+        wait_for_exit(&mut child, Duration::from_secs(10));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    let errors = errors.join().unwrap_or_default();
+    let text = read.map_err(|e| reason(&format!("no answer within {} s: {e}", limit.as_secs()), &errors))?;
+    let text = String::from_utf8_lossy(&text);
+    let last = text.lines().last().unwrap_or_default();
+    Answer::parse(last).ok_or_else(|| reason("the child ended without an answer", &errors))
+}
+
+fn wait_for_exit(child: &mut Child, limit: Duration) {
+    let end = Instant::now() + limit;
+    while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn drain_stderr(child: &mut Child) -> std::thread::JoinHandle<String> {
+    let mut stderr = child.stderr.take().expect("piped");
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut stderr, &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+/// What happened, with the words of the child that say most.
+fn reason(what: &str, errors: &str) -> String {
+    let panic = errors.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+    let line = panic.or_else(|| errors.lines().rev().find(|line| !line.trim().is_empty()));
+    match line {
+        Some(line) => format!("{what}: {}", line.trim().chars().take(160).collect::<String>()),
+        None => what.to_owned(),
+    }
+}
+
+// -------------------------------------------------------------------------------------------------- servers
+
+/// A server process; killed when dropped.
+struct Server {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    errors: Option<std::thread::JoinHandle<String>>,
+    address: SocketAddr,
+    detail: String,
+}
+
+impl Server {
+    fn start(contender: &Contender, plan: &Plan, tool: Option<&[&str]>, more: &[&str]) -> Result<Server, String> {
+        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        let mut command = plan.child("server", contender, tool, &more);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = measure::tie_to_parent(&mut command).spawn().map_err(|e| e.to_string())?;
+        let errors = drain_stderr(&mut child);
+        let mut stdout = child.stdout.take().expect("piped");
+        let stdin = child.stdin.take().expect("piped");
+        let address = measure::read_line_within(&mut stdout, Duration::from_secs(60))
+            .map_err(|e| e.to_string())
+            .and_then(|line| line.parse().map_err(|_| format!("not an address: {line}")));
+        match address {
+            Ok(address) => Ok(Server { child, stdin, stdout, errors: Some(errors), address, detail: String::new() }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(reason(&error, &errors.join().unwrap_or_default()))
+            }
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Adds what the server said to what the load generator saw.
+    fn explain(mut self, error: String) -> String {
+        let _ = self.child.kill();
+        let errors = self.errors.take().map(|thread| thread.join().unwrap_or_default()).unwrap_or_default();
+        reason(&error, &errors)
+    }
+
+    /// Ends it through the connection that it was told to end with, so that a tool around it can write its report;
+    /// gives the report.
+    fn end_with_connection(mut self) -> String {
+        let _last = std::net::TcpStream::connect(self.address);
+        wait_for_exit(&mut self.child, Duration::from_secs(20));
+        let _ = self.child.kill();
+        self.errors.take().map(|thread| thread.join().unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the contender runs on; asked once a process, since a server's stdout is its address.
+fn detail(contender: &Contender) -> String {
+    let exe = std::env::current_exe().expect("own path");
+    let mut command = Command::new(exe);
+    command.args(["__child", "sleep-count", contender.name, "--count", "0"]);
+    last_answer(&mut command, Duration::from_secs(20)).map(|answer| answer.detail).unwrap_or_default()
+}
+
+/// Reading at least a message at once; 4 KiB for small ones.
+fn buffer_for(shape: Shape) -> String {
+    (shape.message * shape.depth).max(4096).to_string()
+}
+
+/// Starts a server and lets `body` load it; errors come back with the server's own words.
+fn with_server<T>(
+    contender: &Contender,
+    plan: &Plan,
+    tool: Option<&[&str]>,
+    more: &[&str],
+    body: impl FnOnce(&mut Server) -> Result<T, String>,
+) -> Result<(T, Server), String> {
+    let mut server = Server::start(contender, plan, tool, more)?;
+    server.detail = detail(contender);
+    match body(&mut server) {
+        Ok(value) => Ok((value, server)),
+        Err(error) => Err(server.explain(error)),
+    }
+}
+
+fn echo(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
+    let buffer = buffer_for(shape);
+    let run = |server: &mut Server| {
+        let mut load = Load::connect(server.address, shape)?;
+        let time = Duration::from_millis(if plan.quick { 500 } else { 3000 });
+        load.start()?;
+        load.run_for(time / 5)?;
+        let cpu = |pid| measure::process_cpu_ns(pid).map_err(|e| e.to_string());
+        let ticks_before = measure::process_ticks(server.pid()).unwrap_or_default();
+        let (start, cpu_before) = (Instant::now(), cpu(server.pid())?);
+        let messages = load.run_for(time)? as f64;
+        let cpu_ns = (cpu(server.pid())? - cpu_before) as f64;
+        let elapsed = start.elapsed().as_nanos() as f64;
+        let ticks = measure::process_ticks(server.pid()).unwrap_or_default();
+        let (user, system) = ((ticks.0 - ticks_before.0) as f64, (ticks.1 - ticks_before.1) as f64);
+        load.drain()?;
+        let mut answer = Answer::new(server.detail.clone());
+        answer.put("cpu_ns", cpu_ns / messages);
+        if user + system > 0.0 {
+            answer.put("user_ns", cpu_ns / messages * user / (user + system));
+            answer.put("system_ns", cpu_ns / messages * system / (user + system));
+        }
+        answer.put("messages_per_s", messages / elapsed * 1e9);
+        answer.put("busy", cpu_ns / elapsed);
+        Ok(answer)
+    };
+    with_server(contender, plan, None, &["--buffer", &buffer], run).map(|(answer, _)| answer)
+}
+
+fn echo_instructions(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
+    let buffer = buffer_for(shape);
+    let more = ["--buffer", &buffer];
+    match measure::instruction_tool()? {
+        InstructionTool::Perf => {
+            let run = |server: &mut Server| {
+                let mut load = Load::connect(server.address, shape)?;
+                load.run_batches(20)?;
+                let perf = Perf::attach(server.pid())?;
+                let messages = load.run_batches(if plan.quick { 200 } else { 2000 })? as f64;
+                let mut answer = Answer::new(server.detail.clone());
+                answer.put("instructions", perf.detach()? / messages);
+                Ok(answer)
+            };
+            with_server(contender, plan, None, &more, run).map(|(answer, _)| answer)
+        }
+        InstructionTool::Callgrind => {
+            // Two whole runs of the server under the interpreter; their difference is the messages alone.
+            let valgrind: &[&str] = &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+            let exit_at = (shape.connections + 1).to_string();
+            let more = [more[0], more[1], "--exit-at", &exit_at];
+            let total = |batches: usize| -> Result<(f64, f64, String), String> {
+                let run = |server: &mut Server| {
+                    let mut load = Load::connect(server.address, shape)?;
+                    Ok(load.run_batches(batches)? as f64)
+                };
+                let (messages, server) = with_server(contender, plan, Some(valgrind), &more, run)?;
+                let detail = server.detail.clone();
+                let report = server.end_with_connection();
+                let count =
+                    measure::parse_callgrind(&report).ok_or_else(|| reason("callgrind gave no count", &report))?;
+                Ok((messages, count, detail))
+            };
+            let (few, few_count, _) = total(20)?;
+            let (many, many_count, detail) = total(if plan.quick { 120 } else { 520 })?;
+            let mut answer = Answer::new(detail);
+            answer.put("instructions", (many_count - few_count) / (many - few));
+            Ok(answer)
+        }
+    }
+}
+
+fn echo_system_calls(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
+    let buffer = buffer_for(shape);
+    let run = |server: &mut Server| {
+        let mut load = Load::connect(server.address, shape)?;
+        load.run_batches(20)?;
+        let strace = Strace::attach(server.pid())?;
+        let messages = load.run_batches(if plan.quick { 50 } else { 300 })? as f64;
+        let calls = strace.detach()?;
+        let mut answer = Answer::new(server.detail.clone());
+        answer.put("syscalls", calls.total() / messages);
+        answer.notes.push(calls.per(messages));
+        Ok(answer)
+    };
+    with_server(contender, plan, None, &["--buffer", &buffer], run).map(|(answer, _)| answer)
+}
+
+fn sleep_system_calls(contender: &Contender, plan: &Plan) -> Result<Answer, String> {
+    if !measure::have("strace") {
+        return Err("strace is not installed".into());
+    }
+    let path = std::env::temp_dir().join(format!("peers-strace-{}", std::process::id()));
+    let path = path.to_str().ok_or("odd temporary directory")?;
+    let columns = "time-percent,total-time,avg-time,calls,errors,name";
+    let mut detail = String::new();
+    let mut total = |count: u64| -> Result<SystemCalls, String> {
+        let tool: &[&str] = &["strace", "-c", "-f", "-U", columns, "-o", path];
+        let more = ["--count".to_owned(), count.to_string()];
+        let answer =
+            last_answer(&mut plan.child("sleep-count", contender, Some(tool), &more), Duration::from_secs(60))?;
+        detail = answer.detail;
+        let text = std::fs::read_to_string(path).map_err(|e| format!("strace's summary: {e}"))?;
+        let _ = std::fs::remove_file(path);
+        Ok(SystemCalls::parse(&text))
+    };
+    // Their difference is the sleeps alone.
+    let (few, more) = (50, if plan.quick { 100 } else { 400 });
+    let calls = total(few)?;
+    let calls = total(few + more)?.minus(&calls);
+    let mut answer = Answer::new(detail);
+    answer.put("syscalls", calls.total() / more as f64);
+    answer.notes.push(calls.per(more as f64));
+    Ok(answer)
+}
+
+fn sleep_busy(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
+    let buffer = buffer_for(shape);
+    let run = |server: &mut Server| {
+        let mut load = Load::connect(server.address, shape)?;
+        load.start()?;
+        load.run_for(Duration::from_millis(200))?;
+        server.stdin.write_all(b"go\n").map_err(|e| e.to_string())?;
+        let (start, limit) = (Instant::now(), Duration::from_secs(30));
+        let mut answer = None;
+        let mut asked = start;
+        let messages = load.run_until(|_| {
+            // Looking at the pipe costs a system call: every 5 ms is enough.
+            let now = Instant::now();
+            if now - asked >= Duration::from_millis(5) {
+                asked = now;
+                answer = measure::read_line_within(&mut server.stdout, Duration::ZERO).ok();
+            }
+            answer.is_some() || now - start > limit
+        })?;
+        let elapsed = start.elapsed().as_secs_f64();
+        let line = answer.ok_or("the sleeping task did not finish within 30 s")?;
+        let mut answer = Answer::parse(&line).ok_or_else(|| format!("not an answer: {line}"))?;
+        answer.put("messages_per_s", messages as f64 / elapsed);
+        Ok(answer)
+    };
+    with_server(contender, plan, None, &["--buffer", &buffer, "--sleeper"], run).map(|(answer, _)| answer)
+}
+
+fn idle(contender: &Contender, plan: &Plan, connections: usize) -> Result<Answer, String> {
+    let connections = if plan.quick { connections / 5 } else { connections };
+    let run = |server: &mut Server| {
+        let pid = server.pid();
+        let memory = || measure::memory(pid).map_err(|e| e.to_string());
+        // A first connection, so that what the server needs once is there.
+        let warm_up = Load::connect(server.address, Shape { connections: 10, message: 64, depth: 1 })?;
+        let before = memory()?;
+        // Every connection echoes one message and then says nothing more.
+        let _load = Load::connect(server.address, Shape { connections, message: 64, depth: 1 })?;
+        std::thread::sleep(Duration::from_millis(300));
+        let after = memory()?;
+        let switches = || measure::voluntary_switches(pid).map_err(|e| e.to_string());
+        let switches_before = switches()?;
+        std::thread::sleep(Duration::from_secs(2));
+        let wakeups = switches()? - switches_before;
+        drop(warm_up);
+        let each = |after: f64, before: f64| (after - before) * 1024.0 / connections as f64;
+        let mut answer = Answer::new(server.detail.clone());
+        answer.put("private_dirty", each(after.private_dirty_kb, before.private_dirty_kb));
+        answer.put("pss", each(after.pss_kb, before.pss_kb));
+        answer.put("rss", each(after.rss_kb, before.rss_kb));
+        answer.put("base_kb", before.pss_kb);
+        answer.put("wakeups", wakeups as f64);
+        Ok(answer)
+    };
+    with_server(contender, plan, None, &["--idle", "--buffer", "4096"], run).map(|(answer, _)| answer)
+}

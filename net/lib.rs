@@ -1,0 +1,2 @@
+//! Sockets.
+#![forbid(unsafe_code)]

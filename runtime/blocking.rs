@@ -1,0 +1,173 @@
+//! The thread pool for calls that block: one pool a loop, threads made when needed and ended when idle.
+//!
+//! It knows jobs, not tasks. A job that has started cannot be stopped; nothing ever joins its thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::Location;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::remote::Remote;
+use crate::table::{Key, Table};
+
+type Work = Box<dyn FnOnce() + Send>;
+
+pub(crate) struct BlockingPool {
+    state: Mutex<PoolState>,
+    work_came: Condvar,
+    settings: PoolSettings,
+    remote: Arc<Remote>,
+}
+
+pub(crate) struct PoolSettings {
+    pub(crate) max_threads: usize,
+    pub(crate) keep_alive: Duration,
+    pub(crate) thread_name: String,
+}
+
+#[derive(Default)]
+struct PoolState {
+    queue: VecDeque<Job>,
+    /// Where the jobs that run were spawned.
+    running: Table<&'static Location<'static>>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+struct Job {
+    work: Work,
+    location: &'static Location<'static>,
+}
+
+impl BlockingPool {
+    pub(crate) fn new(settings: PoolSettings, remote: Arc<Remote>) -> Arc<BlockingPool> {
+        Arc::new(BlockingPool {
+            state: Mutex::default(),
+            work_came: Condvar::new(),
+            settings,
+            remote,
+        })
+    }
+
+    /// Has `work` run on a thread of the pool. `work` must not panic.
+    ///
+    /// # Errors
+    ///
+    /// When the job needs a first thread and the system refuses it. On a closed pool the job is dropped unrun.
+    pub(crate) fn submit(
+        self: &Arc<Self>,
+        work: Work,
+        location: &'static Location<'static>,
+    ) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            drop(work);
+            return Ok(());
+        }
+        state.queue.push_back(Job { work, location });
+        if state.idle >= state.queue.len() {
+            self.work_came.notify_one();
+            return Ok(());
+        }
+        if state.threads >= self.settings.max_threads {
+            return Ok(());
+        }
+        match self.spawn_thread() {
+            Ok(()) => {
+                state.threads += 1;
+                Ok(())
+            }
+            // The threads that are there will come to it.
+            Err(error) if state.threads > 0 => {
+                tracing::warn!(%error, "the blocking pool could not grow");
+                Ok(())
+            }
+            Err(error) => {
+                let job = state.queue.pop_back();
+                drop(state);
+                drop(job);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a job waits or runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        let state = self.lock();
+        !state.queue.is_empty() || state.running.len() > 0
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        let state = self.lock();
+        state.queue.len() + state.running.len()
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.lock().threads
+    }
+
+    /// Where the jobs that wait or run were spawned.
+    pub(crate) fn locations(&self) -> Vec<&'static Location<'static>> {
+        let state = self.lock();
+        let running = state.running.iter().map(|(_, location)| *location);
+        running.chain(state.queue.iter().map(|job| job.location)).collect()
+    }
+
+    /// Drops the jobs that have not started and sends the idle threads home. Joins nobody.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let unstarted = std::mem::take(&mut state.queue);
+        drop(state);
+        self.work_came.notify_all();
+        drop(unstarted);
+    }
+
+    fn spawn_thread(self: &Arc<Self>) -> io::Result<()> {
+        let pool = self.clone();
+        let thread = std::thread::Builder::new().name(self.settings.thread_name.clone());
+        thread.spawn(move || pool.work()).map(drop)
+    }
+
+    /// A thread of the pool.
+    fn work(&self) {
+        while let Some((work, key)) = self.next_job() {
+            work();
+            self.lock().running.remove(key);
+            // A loop on virtual time, or one that shuts down, waits for this.
+            self.remote.rouse();
+        }
+    }
+
+    /// Waits for a job; `None` sends the thread home.
+    fn next_job(&self) -> Option<(Work, Key)> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                let key = state.running.insert(job.location);
+                return Some((job.work, key));
+            }
+            if state.closed {
+                state.threads -= 1;
+                return None;
+            }
+            state.idle += 1;
+            let keep_alive = self.settings.keep_alive;
+            let waited = self.work_came.wait_timeout(state, keep_alive);
+            let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = after;
+            state.idle -= 1;
+            if timeout.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return None;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,244 @@
+//! Every knob of a loop, with its default and the reason for it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blocking::{BlockingPool, PoolSettings};
+use crate::debug::hooks::{Hooks, Observer};
+use crate::debug::metrics::Counters;
+use crate::event_loop::{Limits, LoopState};
+use crate::owner::EventLoop;
+use crate::pace::Pace;
+use crate::reactor::Reactor;
+use crate::remote::Remote;
+use crate::run::Polled;
+use crate::selector::scripted::{Script, ScriptedSelector};
+use crate::selector::{MioSelector, Selector};
+use crate::task::queue::RunQueue;
+use crate::task::table::Tasks;
+use crate::time::alarm::Alarm;
+use crate::time::clock::{Clock, LoopClock};
+use crate::time::wheel::Wheel;
+
+/// While tasks are runnable the selector is asked after so many polls: a call costs as much as some eight polls, so
+/// this keeps it below an eighth, and an event waits a few microseconds at most.
+const POLLS_PER_SELECT: u32 = 61;
+
+/// Which selector a loop waits with.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum SelectorKind {
+    /// `mio`: epoll on Linux, kqueue on macOS and the BSDs.
+    #[default]
+    Mio,
+    /// `mio` behind a script that delays, repeats and fails: for tests.
+    Scripted(Script),
+}
+
+/// Settings for an [`EventLoop`].
+///
+/// # Examples
+///
+/// ```
+/// use wheelhouse_runtime::{Clock, EventLoop};
+/// let event_loop = EventLoop::builder()
+///     .name("clockwork")
+///     .clock(Clock::Virtual { settle: None })
+///     .build()?;
+/// # event_loop.block_on(async {});
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "settings do nothing until `build`"]
+pub struct Builder {
+    selector: SelectorKind,
+    clock: Clock,
+    name: String,
+    events_per_turn: usize,
+    polls_per_turn: usize,
+    budget: u32,
+    max_blocking_threads: usize,
+    blocking_keep_alive: Duration,
+    slow_task_threshold: Option<Duration>,
+    debug: bool,
+    seed: Option<u64>,
+    observer: Option<Box<dyn Observer>>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            selector: SelectorKind::default(),
+            clock: Clock::default(),
+            name: String::new(),
+            events_per_turn: 1024,
+            polls_per_turn: 128,
+            budget: 128,
+            max_blocking_threads: 512,
+            blocking_keep_alive: Duration::from_secs(10),
+            slow_task_threshold: None,
+            debug: false,
+            seed: None,
+            observer: None,
+        }
+    }
+
+    /// Which selector waits. Default: `mio`.
+    pub fn selector(mut self, selector: SelectorKind) -> Builder {
+        self.selector = selector;
+        self
+    }
+
+    /// Real or virtual time. Default: real.
+    pub fn clock(mut self, clock: Clock) -> Builder {
+        self.clock = clock;
+        self
+    }
+
+    /// A name for messages, threads and the task tree. Default: none.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = name.into();
+        self
+    }
+
+    /// How many events one wait takes from the system; the rest wait for the next turn. Default: 1,024 (16 KiB).
+    pub fn events_per_turn(mut self, events: usize) -> Builder {
+        self.events_per_turn = events.max(1);
+        self
+    }
+
+    /// How many tasks one turn polls before it looks at descriptors and timers again. Default: 128: some
+    /// microseconds of trivial tasks, and enough to make a system call between them cheap.
+    pub fn polls_per_turn(mut self, polls: usize) -> Builder {
+        self.polls_per_turn = polls.max(1);
+        self
+    }
+
+    /// How many operations the sockets of one task may do in one poll before it yields to the others. Default: 128.
+    pub fn operations_per_poll(mut self, operations: u32) -> Builder {
+        self.budget = operations.max(1);
+        self
+    }
+
+    /// How many threads `spawn_blocking` may have. Default: 512, as jobs may wait for each other.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
+        self.max_blocking_threads = threads.max(1);
+        self
+    }
+
+    /// How long an idle thread of `spawn_blocking` stays. Default: 10 s.
+    pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Builder {
+        self.blocking_keep_alive = keep_alive;
+        self
+    }
+
+    /// Debug mode: polls that hold the loop for 100 ms are reported with the task's name and spawn site, unless
+    /// [`slow_task_threshold`](Self::slow_task_threshold) says another time. Default: off; it reads the
+    /// clock twice a poll.
+    pub fn debug(mut self, debug: bool) -> Builder {
+        self.debug = debug;
+        self
+    }
+
+    /// Reports polls that hold the loop for so long, as a `tracing` warning. Default: off.
+    pub fn slow_task_threshold(mut self, threshold: Duration) -> Builder {
+        self.slow_task_threshold = Some(threshold);
+        self
+    }
+
+    /// Polls the tasks of a batch in an order drawn from this seed, to find out what a program takes for granted. Default: first
+    /// in, first out.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Installs hooks. Default: none.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Builder {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Makes the loop. It belongs to this thread.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a descriptor: a loop on Linux takes four (epoll twice, eventfd, timerfd).
+    #[track_caller]
+    pub fn build(self) -> io::Result<EventLoop> {
+        let selector = self.make_selector()?;
+        let registrar = selector.registrar();
+        let remote = Remote::new(self.name.clone(), registrar, selector.has_true_edges());
+        let remote = Arc::new(remote);
+        let clock = LoopClock::new(self.clock);
+        let alarm = Alarm::new(clock.origin(), &*remote.registrar)?;
+        let state = LoopState {
+            tasks: Tasks::new(remote.clone(), Location::caller()),
+            queue: RunQueue::new(remote.clone()),
+            reactor: Reactor::default(),
+            wheel: RefCell::new(Wheel::new(0)),
+            blocking: BlockingPool::new(self.pool_settings(), remote.clone()),
+            pace: Pace::new(POLLS_PER_SELECT),
+            polled: Polled::new(),
+            counters: Counters::default(),
+            limits: Limits {
+                events_per_turn: self.events_per_turn,
+                polls_per_turn: self.polls_per_turn,
+                budget: self.budget,
+            },
+            hooks: self.into_hooks(),
+            stopping: Cell::new(false),
+            closing: Cell::new(false),
+            alarm: RefCell::new(alarm),
+            events: RefCell::default(),
+            messages: RefCell::default(),
+            woken: RefCell::default(),
+            may_jump: Cell::new(false),
+            selector: RefCell::new(selector),
+            clock,
+            remote,
+        };
+        Ok(EventLoop::from_state(state))
+    }
+
+    fn make_selector(&self) -> io::Result<Box<dyn Selector>> {
+        let real = || MioSelector::new(self.events_per_turn).map(Box::new);
+        match &self.selector {
+            SelectorKind::Mio => Ok(real()?),
+            SelectorKind::Scripted(script) => {
+                Ok(Box::new(ScriptedSelector::new(real()?, script.clone(), self.events_per_turn)))
+            }
+        }
+    }
+
+    fn pool_settings(&self) -> PoolSettings {
+        let name = if self.name.is_empty() { "wheelhouse" } else { &self.name };
+        PoolSettings {
+            max_threads: self.max_blocking_threads,
+            keep_alive: self.blocking_keep_alive,
+            thread_name: format!("{name}-blocking"),
+        }
+    }
+
+    fn into_hooks(self) -> Hooks {
+        let debug = self.debug.then_some(Duration::from_millis(100));
+        Hooks {
+            observer: self.observer,
+            slow_poll: self.slow_task_threshold.or(debug),
+            seed: self.seed.map(Cell::new),
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("selector", &self.selector)
+            .field("clock", &self.clock)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! Hooks: the user's observer, the watch on slow polls, and the seeded order of a batch.
+//!
+//! All of them are off by default, and then cost a comparison a turn or a poll.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::debug::report;
+use crate::task::queue::RunQueue;
+use crate::task::table::About;
+
+/// Watches a loop from inside: install one with [`Builder::observer`](crate::Builder::observer).
+///
+/// The methods run on the loop's thread, outside any task, and should be short. A panic in one is
+/// caught and reported.
+pub trait Observer {
+    /// A turn has ended.
+    fn turn_ended(&self) {}
+
+    /// A task was polled for this long. `name` and `location` tell which and where it was spawned.
+    fn task_polled(
+        &self,
+        name: Option<&str>,
+        location: &'static std::panic::Location<'static>,
+        took: Duration,
+    ) {
+        let _ = (name, location, took);
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) observer: Option<Box<dyn Observer>>,
+    /// A poll that takes longer is reported.
+    pub(crate) slow_poll: Option<Duration>,
+    /// State of the generator that shuffles batches.
+    pub(crate) seed: Option<Cell<u64>>,
+}
+
+impl Hooks {
+    #[inline]
+    pub(crate) fn turn_ended(&self) {
+        if let Some(observer) = &self.observer {
+            guard(|| observer.turn_ended());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn poll_starts(&self) -> Option<Instant> {
+        (self.slow_poll.is_some() || self.observer.is_some()).then(Instant::now)
+    }
+
+    pub(crate) fn poll_ended(&self, started: Instant, about: impl FnOnce() -> Option<About>) {
+        let took = started.elapsed();
+        let is_slow = self.slow_poll.is_some_and(|slow| took >= slow);
+        if !is_slow && self.observer.is_none() {
+            return;
+        }
+        let Some(about) = about() else { return };
+        if is_slow {
+            guard(|| {
+                tracing::warn!(
+                    task = about.name.as_deref().unwrap_or("unnamed"),
+                    spawned_at = %about.location,
+                    took_us = took.as_micros() as u64,
+                    "a task held the loop; long work belongs in `spawn_blocking`"
+                );
+            });
+        }
+        if let Some(observer) = &self.observer {
+            guard(|| observer.task_polled(about.name.as_deref(), about.location, took));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shuffle(&self, queue: &RunQueue, count: usize) {
+        if let Some(state) = &self.seed {
+            queue.shuffle(count, |below| (split_mix(state) % below as u64) as usize);
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, good enough to vary an order.
+fn split_mix(state: &Cell<u64>) -> u64 {
+    state.set(state.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+    let mut z = state.get();
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn guard(run: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+        report::foreign_panic("an observer", &*payload);
+    }
+}

@@ -1,0 +1,69 @@
+//! Reads the loop's state into [`Metrics`] and [`TaskTree`]. Only looks; polls nothing.
+
+use crate::debug::metrics::Metrics;
+use crate::debug::tree::{TaskInfo, TaskTree, WaitsFor};
+use crate::event_loop::LoopState;
+use crate::table::Key;
+use crate::task::Id;
+use crate::task::table::{Kind, Wait};
+
+impl LoopState {
+    pub(crate) fn metrics(&self) -> Metrics {
+        let counters = &self.counters;
+        Metrics {
+            turns: counters.turns.get(),
+            selects: counters.selects.get(),
+            events: counters.events.get(),
+            polls: counters.polls.get(),
+            messages: counters.messages.get(),
+            timers_fired: counters.timers_fired.get(),
+            spawned: counters.spawned.get(),
+            tasks: self.tasks.len(),
+            runnable: self.queue.len(),
+            sources: self.reactor.len(),
+            timers: self.wheel.borrow().len(),
+            blocking_jobs: self.blocking.jobs(),
+            blocking_threads: self.blocking.threads(),
+        }
+    }
+
+    pub(crate) fn dump(&self) -> TaskTree {
+        let mut tasks = Vec::new();
+        self.tasks.for_each(|key, about, waits, is_finished| {
+            if about.kind == Kind::Root {
+                return;
+            }
+            tasks.push(TaskInfo {
+                id: self.id_of(key),
+                name: about.name.as_deref().map(str::to_owned),
+                location: about.location,
+                parent: (about.parent != Key::NONE).then(|| self.id_of(about.parent)),
+                waits_for: if is_finished { WaitsFor::Joined } else { self.waits_for(key, waits) },
+            });
+        });
+        TaskTree { title: self.remote.label(), tasks }
+    }
+
+    fn waits_for(&self, key: Key, waits: Wait) -> WaitsFor {
+        if self.queue.holds(key) || self.polled.key() == key {
+            return WaitsFor::Nothing;
+        }
+        match waits {
+            Wait::Unknown => WaitsFor::Unknown,
+            Wait::Readable(fd) => WaitsFor::Readable(fd),
+            Wait::Writable(fd) => WaitsFor::Writable(fd),
+            Wait::Priority(fd) => WaitsFor::Priority(fd),
+            Wait::Timer(tick) => {
+                let due = self.clock.instant_at(tick);
+                WaitsFor::Timer(due.saturating_duration_since(self.clock.now()))
+            }
+            Wait::Task(key) => WaitsFor::Task(self.id_of(key)),
+            Wait::Blocking => WaitsFor::Blocking,
+            Wait::Yielded => WaitsFor::Turn,
+        }
+    }
+
+    fn id_of(&self, key: Key) -> Id {
+        Id { loop_id: self.remote.id, key }
+    }
+}

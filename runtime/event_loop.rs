@@ -1,0 +1,281 @@
+//! The loop: the struct that owns one of each part, and `turn`, which calls the stages in order.
+//!
+//! The stages never call each other; the data goes through here. Everything but stage 7 (`run.rs`) only
+//! enqueues: tasks and callbacks, and with them all user code, run in stage 7. Foreign code elsewhere is
+//! wakers (stage 6) and hooks (stage 8); no borrow is held then, and a panic in one is caught and reported.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blocking::BlockingPool;
+use crate::debug::hooks::Hooks;
+use crate::debug::metrics::Counters;
+use crate::inbox::{Chore, Message};
+use crate::pace::Pace;
+use crate::reactor::Reactor;
+use crate::remote::Remote;
+use crate::run::{Polled, Root};
+use crate::selector::{Event, Selector};
+use crate::task::queue::RunQueue;
+use crate::task::table::Tasks;
+use crate::time::alarm::Alarm;
+use crate::time::clock::{LoopClock, duration_to_ticks};
+use crate::time::wheel::{Tick, Wheel};
+use crate::waiter::Waiter;
+
+pub(crate) struct LoopState {
+    pub(crate) remote: Arc<Remote>,
+    pub(crate) clock: LoopClock,
+    pub(crate) tasks: Tasks,
+    pub(crate) queue: Rc<RunQueue>,
+    pub(crate) reactor: Reactor,
+    pub(crate) wheel: RefCell<Wheel<Waiter>>,
+    pub(crate) blocking: Arc<BlockingPool>,
+    pub(crate) pace: Pace,
+    /// The poll under way, and what its leaf futures say.
+    pub(crate) polled: Polled,
+    pub(crate) counters: Counters,
+    pub(crate) hooks: Hooks,
+    pub(crate) limits: Limits,
+    /// `stop` was asked for.
+    pub(crate) stopping: Cell<bool>,
+    /// No task is accepted any more.
+    pub(crate) closing: Cell<bool>,
+    pub(crate) selector: RefCell<Box<dyn Selector>>,
+    pub(crate) alarm: RefCell<Alarm>,
+    /// Buffers of the stages, kept from turn to turn.
+    pub(crate) events: RefCell<Vec<Event>>,
+    pub(crate) messages: RefCell<Vec<Message>>,
+    pub(crate) woken: RefCell<Vec<Waiter>>,
+    /// Virtual time may jump if this wait ends with nothing.
+    pub(crate) may_jump: Cell<bool>,
+}
+
+pub(crate) struct Limits {
+    pub(crate) events_per_turn: usize,
+    pub(crate) polls_per_turn: usize,
+    /// What the leaf futures of one poll may do before they yield.
+    pub(crate) budget: u32,
+}
+
+/// How long a turn may wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    Forever,
+    AtMost(Duration),
+}
+
+/// What stage 1 asks of stage 2.
+enum Ask {
+    /// Tasks are runnable and the selector was asked not long ago.
+    Nothing,
+    /// Wait, for ever if there is no timeout.
+    Wait(Option<Duration>),
+}
+
+impl LoopState {
+    /// One turn: the stages, in order. The queue must have been told that the loop turns.
+    pub(crate) fn turn(&self, root: &mut Root<'_>, patience: Patience) -> io::Result<()> {
+        let ask = self.deadline(patience); // 1
+        self.select(ask)?; //                 2
+        self.take_inbox(); //                 3
+        self.dispatch(); //                   4
+        self.timers(); //                     5
+        self.wake(); //                       6
+        self.run(root); //                    7
+        self.observe(); //                    8
+        Ok(())
+    }
+
+    /// Stage 1: how long may the selector wait?
+    fn deadline(&self, patience: Patience) -> Ask {
+        if self.queue.len() > 0 {
+            let due = self.pace.select_is_due();
+            return if due { Ask::Wait(Some(Duration::ZERO)) } else { Ask::Nothing };
+        }
+        let deadline = self.wheel.borrow_mut().next_deadline().unwrap_or(Tick::MAX);
+        let timeout = if self.clock.is_virtual() {
+            self.virtual_timeout(deadline, patience)
+        } else {
+            self.real_timeout(deadline, patience)
+        };
+        if timeout != Some(Duration::ZERO) && !self.remote.inbox().fall_asleep() {
+            return Ask::Wait(Some(Duration::ZERO));
+        }
+        Ask::Wait(timeout)
+    }
+
+    fn real_timeout(&self, deadline: Tick, patience: Patience) -> Option<Duration> {
+        let limit = match patience {
+            Patience::AtMost(Duration::ZERO) => return Some(Duration::ZERO),
+            Patience::AtMost(limit) => duration_to_ticks(limit).saturating_add(1),
+            Patience::Forever => Tick::MAX,
+        };
+        if deadline == Tick::MAX && limit == Tick::MAX {
+            return None;
+        }
+        let now = self.read_clock();
+        if deadline <= now {
+            return Some(Duration::ZERO);
+        }
+        self.alarm.borrow_mut().set(deadline.min(now.saturating_add(limit)), now)
+    }
+
+    /// Under virtual time the outside world is asked first; stage 5 jumps if it stayed quiet.
+    fn virtual_timeout(&self, deadline: Tick, patience: Patience) -> Option<Duration> {
+        let limit = match patience {
+            Patience::Forever => Duration::MAX,
+            Patience::AtMost(limit) => limit,
+        };
+        let settle = match self.clock.jumps() {
+            Some(_) if deadline == Tick::MAX || self.blocking.is_busy() => None,
+            Some(settle) if self.reactor.has_waiters() => settle,
+            Some(_) => Some(Duration::ZERO),
+            None => None,
+        };
+        match settle {
+            Some(quiet) if quiet <= limit => {
+                self.may_jump.set(true);
+                Some(quiet)
+            }
+            _ => (limit != Duration::MAX).then_some(limit),
+        }
+    }
+
+    /// Stage 2: wait for events.
+    fn select(&self, ask: Ask) -> io::Result<()> {
+        let Ask::Wait(timeout) = ask else { return Ok(()) };
+        let mut events = self.events.borrow_mut();
+        let outcome = self.selector.borrow_mut().select(&mut events, timeout);
+        self.remote.inbox().wake_up();
+        self.pace.selected();
+        self.counters.selects.add(1);
+        self.counters.events.add(events.len());
+        outcome
+    }
+
+    /// Stage 3: what other threads sent, as entries of the run queue.
+    fn take_inbox(&self) {
+        let mut messages = self.messages.take();
+        self.remote.inbox().take(&mut messages);
+        self.counters.messages.add(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                // One of our own wakers: it queues its key.
+                Message::Wake(waker) => waker.wake(),
+                Message::Call(call) => self.queue_callback(call),
+                Message::Chore(chore) => self.do_chore(chore),
+            }
+        }
+        self.messages.replace(messages);
+    }
+
+    /// Stage 4: events become waiters to wake.
+    fn dispatch(&self) {
+        let mut events = self.events.borrow_mut();
+        if !events.is_empty() {
+            self.reactor.dispatch(&events, &mut self.woken.borrow_mut());
+            events.clear();
+        }
+    }
+
+    /// Stage 5: timers that are due become waiters to wake.
+    pub(crate) fn timers(&self) {
+        let earliest = self.wheel.borrow().earliest();
+        if self.may_jump.take() && self.queue.len() == 0 && self.woken.borrow().is_empty() {
+            self.clock.jump_to(earliest);
+        } else if earliest == Tick::MAX || !self.pace.read_is_due(true) {
+            return;
+        }
+        let now = self.read_clock();
+        if earliest <= now {
+            let mut woken = self.woken.borrow_mut();
+            let before = woken.len();
+            self.wheel.borrow_mut().advance(now, |waiter| woken.push(waiter));
+            self.counters.timers_fired.add(woken.len() - before);
+        }
+    }
+
+    /// Stage 6: wake them, with no borrow held.
+    pub(crate) fn wake(&self) {
+        let mut woken = self.woken.take();
+        for waiter in woken.drain(..) {
+            self.wake_one(waiter);
+        }
+        self.woken.replace(woken);
+    }
+
+    /// Stage 8: counters, and hooks if there are any.
+    fn observe(&self) {
+        self.counters.turns.add(1);
+        self.hooks.turn_ended();
+    }
+
+    /// Ends a turn that was made for a host: sees to it that the descriptor is readable when the next one has
+    /// work. Whether it has some already.
+    pub(crate) fn hand_back(&self, has_more: bool) -> bool {
+        let deadline = self.wheel.borrow_mut().next_deadline();
+        let mut has_more = has_more || self.queue.len() > 0;
+        if let Some(deadline) = deadline {
+            if self.clock.is_virtual() {
+                has_more |= self.virtual_timeout(deadline, Patience::Forever) == Some(Duration::ZERO);
+                self.may_jump.set(false);
+            } else {
+                let now = self.read_clock();
+                self.alarm.borrow_mut().set(deadline, now);
+            }
+        }
+        if !self.remote.inbox().fall_asleep() || has_more {
+            self.remote.signal();
+            return true;
+        }
+        false
+    }
+
+    pub(crate) fn read_clock(&self) -> Tick {
+        let now = self.clock.now_tick();
+        self.pace.read(now);
+        now
+    }
+
+    /// A timer was set. Between two turns the host must be told: only a turn sets the alarm.
+    #[inline]
+    pub(crate) fn timer_was_set(&self) {
+        if !self.queue.is_in_turn() {
+            self.remote.rouse();
+        }
+    }
+
+    pub(crate) fn wake_one(&self, waiter: Waiter) {
+        match waiter {
+            Waiter::Task(key) => self.queue.push(key),
+            Waiter::Foreign(waker) => self.guard("a waker", || waker.wake()),
+        }
+    }
+
+    /// What a handle asked for on another thread.
+    fn do_chore(&self, chore: Chore) {
+        match chore {
+            Chore::CancelTask(key) => self.cancel(key),
+            // What is dropped is user code, so it waits for stage 7.
+            Chore::DetachTask(key) => {
+                if let Some(ending) = self.tasks.detach(key) {
+                    self.queue_ending(ending);
+                }
+            }
+            Chore::FreeSource(key) => {
+                for waiter in self.reactor.remove(key) {
+                    self.wake_one(waiter);
+                }
+            }
+            Chore::CancelTimer(key) => {
+                let waiter = self.wheel.borrow_mut().remove(key);
+                self.guard("a waker", || drop(waiter));
+            }
+            Chore::Stop => self.stopping.set(true),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! [`EventLoop`], the owner of a loop, and `run`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::builder::Builder;
+use crate::current::{self, Entry};
+use crate::debug::metrics::Metrics;
+use crate::debug::tree::TaskTree;
+use crate::event_loop::{LoopState, Patience};
+use crate::handle::Handle;
+use crate::run::Root;
+use crate::shutdown::ShutdownReport;
+use crate::time::Instant;
+
+/// What [`run`] gives the tasks that are left.
+const RUN_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a future on a new loop on this thread, then cancels what is left and closes the loop (`asyncio.run`). What does
+/// not stop within five seconds (a blocking job, that is) is reported as a warning and left behind.
+///
+/// # Panics
+///
+/// If a loop is running on this thread already, or the system refuses one (no descriptors left). A panic of the future
+/// is passed on.
+///
+/// # Examples
+///
+/// ```
+/// let answer = wheelhouse_runtime::run(async {
+///     let task = wheelhouse_runtime::spawn(async { 6 * 7 });
+///     task.await.unwrap()
+/// });
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+pub fn run<F: Future>(future: F) -> F::Output {
+    let event_loop = match EventLoop::new() {
+        Ok(event_loop) => event_loop,
+        Err(error) => panic!("`run` could not make an event loop: {error}"),
+    };
+    let output = catch_unwind(AssertUnwindSafe(|| event_loop.block_on(future)));
+    let report = event_loop.shutdown(RUN_GRACE);
+    if !report.is_clean() {
+        tracing::warn!("`run` ended with something left: {report}");
+    }
+    output.unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// An event loop. It belongs to the thread that made it and runs there, by [`block_on`](Self::block_on),
+/// [`run_forever`](Self::run_forever), or turn by turn inside another loop ([`turn`](Self::turn)).
+///
+/// Dropping it drops all its tasks; [`shutdown`](Self::shutdown) also waits for blocking jobs and reports.
+///
+/// # Hosting it
+///
+/// Between turns the descriptor ([`AsFd`]) is readable whenever a turn has something to do: events, timers that are due,
+/// messages of other threads, and what host code spawned, woke or started to sleep on between turns. A host that watches it
+/// level-triggered calls `turn(Some(Duration::ZERO))` when it is readable; an edge-triggered host
+/// turns until [`Turn::more`] is false.
+pub struct EventLoop {
+    state: Rc<LoopState>,
+}
+
+impl EventLoop {
+    /// A loop with the defaults of the [`Builder`].
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a descriptor.
+    pub fn new() -> io::Result<EventLoop> {
+        EventLoop::builder().build()
+    }
+
+    /// Settings for a loop.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn from_state(state: LoopState) -> EventLoop {
+        EventLoop { state: Rc::new(state) }
+    }
+
+    /// Turns the loop until `future` is ready. Tasks that are left stay for the next call.
+    ///
+    /// # Panics
+    ///
+    /// If this or another loop is running on this thread already. A panic of the future is passed on.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _entry = self.enter_to_run("EventLoop::block_on");
+        let mut future = pin!(future);
+        let output = Cell::new(None);
+        let is_ready = Cell::new(false);
+        let mut root = |cx: &mut Context<'_>| {
+            if is_ready.get() {
+                return;
+            }
+            // A panic passes to the caller, but not through the turn.
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+            let result = match polled {
+                Ok(Poll::Pending) => return,
+                Ok(Poll::Ready(ready)) => Ok(ready),
+                Err(payload) => Err(payload),
+            };
+            output.set(Some(result));
+            is_ready.set(true);
+        };
+        self.state.queue.push(self.state.tasks.root());
+        while !is_ready.get() {
+            self.turn_or_panic(&mut root);
+        }
+        match output.take() {
+            Some(Ok(output)) => output,
+            Some(Err(payload)) => resume_unwind(payload),
+            None => unreachable!("the output is set before the flag"),
+        }
+    }
+
+    /// Turns the loop until [`Handle::stop`] is called.
+    ///
+    /// # Panics
+    ///
+    /// If this or another loop is running on this thread already.
+    #[track_caller]
+    pub fn run_forever(&self) {
+        let _entry = self.enter_to_run("EventLoop::run_forever");
+        while !self.state.stopping.take() {
+            self.turn_or_panic(&mut |_| {});
+        }
+    }
+
+    /// One turn, for a host loop. `wait`: how long it may wait for something to happen; `None` for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the selector fails. Nothing is lost; the next turn tries again.
+    ///
+    /// # Panics
+    ///
+    /// If it is called from inside a turn, or another loop is running on this thread.
+    #[track_caller]
+    pub fn turn(&self, wait: Option<Duration>) -> io::Result<Turn> {
+        let _entry = self.enter_to_run("EventLoop::turn");
+        let state = &self.state;
+        // The host may have waited long since the last turn.
+        state.pace.make_select_due();
+        let before = state.metrics();
+        let outcome = state.turn(&mut |_| {}, wait.map_or(Patience::Forever, Patience::AtMost));
+        let after = state.metrics();
+        let events = (after.events - before.events) as usize;
+        // Events that did not fit cause no new edge, and after an error the wait is to be tried again.
+        let more = state.hand_back(outcome.is_err() || events >= state.limits.events_per_turn);
+        outcome?;
+        Ok(Turn {
+            events,
+            polls: (after.polls - before.polls) as usize,
+            timers: (after.timers_fired - before.timers_fired) as usize,
+            more,
+        })
+    }
+
+    /// When the earliest pending timer is due; `None` if there is none.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let tick = self.state.wheel.borrow_mut().next_deadline()?;
+        Some(Instant::from_std(self.state.clock.instant_at(tick)))
+    }
+
+    /// Makes this the thread's loop until the guard is dropped, so that `spawn`, `sleep` and sockets can be used between turns.
+    ///
+    /// # Panics
+    ///
+    /// If another loop is running on this thread.
+    #[track_caller]
+    pub fn enter(&self) -> EnterGuard<'_> {
+        let entry = current::enter(&self.state, "EventLoop::enter");
+        EnterGuard { _entry: entry, _loop: PhantomData }
+    }
+
+    /// The loop's handle, for other threads.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.state.remote.clone())
+    }
+
+    /// Now, on the loop's clock.
+    pub fn now(&self) -> Instant {
+        Instant::from_std(self.state.clock.now())
+    }
+
+    /// How long the loop has existed, on its own clock.
+    pub fn time(&self) -> Duration {
+        self.now().duration_since(Instant::from_std(self.state.clock.origin()))
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Metrics {
+        self.state.metrics()
+    }
+
+    /// All tasks and what they wait for. Nothing is polled.
+    pub fn dump(&self) -> TaskTree {
+        self.state.dump()
+    }
+
+    /// Cancels every task, turns until all have stopped and no blocking job runs or `grace` is over, and closes the loop. A job
+    /// that still runs is left to its thread.
+    pub fn shutdown(self, grace: Duration) -> ShutdownReport {
+        let running = self.enter_to_run("EventLoop::shutdown");
+        let report = self.state.wind_down(grace);
+        drop(running);
+        report
+    }
+
+    #[track_caller]
+    fn enter_to_run(&self, what: &str) -> Running<'_> {
+        assert!(
+            !self.state.queue.is_in_turn(),
+            "`{what}` was called from inside a turn of {} itself. To wait inside a task use `.await`; \
+             to run a second loop use a second thread.",
+            self.state.remote.label()
+        );
+        let entry = current::enter(&self.state, what);
+        self.state.queue.set_in_turn(true);
+        Running { state: &self.state, _entry: entry }
+    }
+
+    fn turn_or_panic(&self, root: &mut Root<'_>) {
+        if let Err(error) = self.state.turn(root, Patience::Forever) {
+            panic!("the selector of {} failed: {error}", self.state.remote.label());
+        }
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        // What is dropped must find its loop, also while another one is entered here.
+        let _entry = current::enter_to_close(&self.state);
+        self.state.close();
+    }
+}
+
+impl AsFd for EventLoop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.state.remote.registrar.as_fd()
+    }
+}
+
+impl AsRawFd for EventLoop {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventLoop({})", self.state.remote.label())
+    }
+}
+
+/// The loop is entered and turns.
+struct Running<'a> {
+    state: &'a LoopState,
+    _entry: Entry,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.state.queue.set_in_turn(false);
+    }
+}
+
+/// Keeps a loop entered; from [`EventLoop::enter`].
+#[must_use = "the loop is left when the guard is dropped"]
+pub struct EnterGuard<'a> {
+    _entry: Entry,
+    // Entering is a matter of this thread.
+    _loop: PhantomData<(&'a EventLoop, *const ())>,
+}
+
+impl fmt::Debug for EnterGuard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnterGuard")
+    }
+}
+
+/// What happened in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an edge-triggered host turns again while `more()` is true"]
+pub struct Turn {
+    events: usize,
+    polls: usize,
+    timers: usize,
+    more: bool,
+}
+
+impl Turn {
+    /// Whether work is left: an edge-triggered host turns again until it is not.
+    pub fn more(&self) -> bool {
+        self.more
+    }
+
+    /// Events that the selector reported.
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// Polls of tasks.
+    pub fn polls(&self) -> usize {
+        self.polls
+    }
+
+    /// Timers that expired.
+    pub fn timers(&self) -> usize {
+        self.timers
+    }
+}

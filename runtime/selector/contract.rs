@@ -1,0 +1,729 @@
+//! The contract of `mod.rs`, clause by clause, over every selector: another one is another line of
+//! [`SELECTORS`].
+//!
+//! It may know nothing of how a selector works: whatever it needs goes through the two traits, and
+//! the other ends of the descriptors are plain sockets and pipes of the standard library. No test
+//! sleeps in order to be second; threads wait for each other, and [`GUARD`] only turns what would
+//! hang into a failure. Spurious events are allowed by the contract but asserted to be absent where
+//! a descriptor is not ready for anything: a selector that emulates edges has to say why it cannot.
+//!
+//! Under Miri there are no Unix sockets and no processes; the tests run over TCP there, and those
+//! that need more say what.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::scripted::{Script, ScriptedSelector};
+use super::{Event, Interest, MioSelector, Ready, Registrar, Selector};
+use crate::table::Key;
+
+/// Makes a selector with room for so many events a wait.
+type Make = fn(usize) -> Box<dyn Selector>;
+
+const SELECTORS: [(&str, Make); 2] = [
+    ("mio", |room| Box::new(MioSelector::new(room).unwrap())),
+    ("scripted, with nothing in the script", |room| Box::new(scripted(Script::default(), room))),
+];
+
+/// What should end does so before this, on the slowest machine.
+const GUARD: Duration = Duration::from_secs(30);
+
+/// Room for events in the tests that do not care.
+const ROOM: usize = 64;
+
+pub(super) fn scripted(script: Script, room: usize) -> ScriptedSelector {
+    ScriptedSelector::new(Box::new(MioSelector::new(room).unwrap()), script, room)
+}
+
+pub(super) const fn key(n: u64) -> Key {
+    Key::from_bits(n)
+}
+
+fn on_every_selector(check: fn(Rig)) {
+    on_every_selector_with_room(ROOM, check);
+}
+
+fn on_every_selector_with_room(room: usize, check: fn(Rig)) {
+    for (name, make) in SELECTORS {
+        println!("selector: {name}");
+        check(Rig::new(make(room), room));
+    }
+}
+
+/// Runs `check` with a connected pair of each kind of stream: ours, which does not block, and the
+/// peer's, which does.
+fn on_every_selector_and_stream(check: fn(Rig, TcpStream, TcpStream)) {
+    for (name, make) in SELECTORS {
+        println!("selector: {name}, over TCP");
+        let (ours, peer) = tcp_pair();
+        check(Rig::new(make(ROOM), ROOM), ours, peer);
+        if cfg!(not(miri)) {
+            println!("selector: {name}, over a Unix socket");
+            let (ours, peer) = unix_pair();
+            check(Rig::new(make(ROOM), ROOM), ours, peer);
+        }
+    }
+}
+
+pub(super) fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (ours, peer)
+}
+
+/// In the clothes of a TCP stream, whose methods work on any stream socket: the checks then have
+/// one type to deal with.
+fn unix_pair() -> (TcpStream, TcpStream) {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (TcpStream::from(OwnedFd::from(ours)), TcpStream::from(OwnedFd::from(peer)))
+}
+
+/// A selector under test and what a check asks of it.
+pub(super) struct Rig {
+    pub(super) selector: Box<dyn Selector>,
+    pub(super) registrar: Arc<dyn Registrar>,
+    room: usize,
+}
+
+impl Rig {
+    pub(super) fn new(selector: Box<dyn Selector>, room: usize) -> Self {
+        Rig { registrar: selector.registrar(), selector, room }
+    }
+
+    pub(super) fn register(&self, source: &impl AsRawFd, key: Key, interest: Interest) {
+        self.registrar.register(source.as_raw_fd(), key, interest).unwrap();
+    }
+
+    pub(super) fn deregister(&self, source: &impl AsRawFd) {
+        self.registrar.deregister(source.as_raw_fd()).unwrap();
+    }
+
+    /// One wait.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> Vec<Event> {
+        let before = Event { key: Key::NONE, ready: Ready::EMPTY };
+        let mut events = vec![before];
+        self.selector.select(&mut events, timeout).unwrap();
+        assert_eq!(events.remove(0), before, "events are appended");
+        assert!(events.len() <= self.room, "{events:?} in a list of {}", self.room);
+        events
+    }
+
+    /// One wait that must not run into [`GUARD`].
+    pub(super) fn wait_in_time(&mut self) -> Vec<Event> {
+        let began = Instant::now();
+        let events = self.wait(Some(GUARD));
+        assert!(began.elapsed() < GUARD, "the wait did not end");
+        events
+    }
+
+    /// Waits until `key` was reported with any of `wanted`, and returns all it was reported with.
+    fn wait_for_any(&mut self, key: Key, wanted: Ready) -> Ready {
+        let mut ready = Ready::EMPTY;
+        while ready.intersection(wanted).is_empty() {
+            ready |= ready_of(key, &self.wait_in_time());
+        }
+        ready
+    }
+
+    /// Waits until `key` was reported with all of `wanted`.
+    fn wait_for(&mut self, key: Key, wanted: Ready) -> Ready {
+        let mut ready = Ready::EMPTY;
+        while !ready.contains(wanted) {
+            ready |= self.wait_for_any(key, wanted.without(ready));
+        }
+        ready
+    }
+
+    /// Takes what there is.
+    pub(super) fn settle(&mut self) {
+        while !self.wait(Some(Duration::ZERO)).is_empty() {}
+    }
+
+    /// What a host loop sees.
+    pub(super) fn is_due(&self) -> bool {
+        is_readable_now(self.selector.registrar().as_fd())
+    }
+}
+
+fn is_readable_now(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    rustix::event::poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1
+}
+
+/// All that `events` say of `key`.
+pub(super) fn ready_of(key: Key, events: &[Event]) -> Ready {
+    let of_key = events.iter().filter(|event| event.key == key);
+    of_key.fold(Ready::EMPTY, |sum, event| sum | event.ready)
+}
+
+fn read_until_it_would_block(stream: &mut TcpStream) {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => panic!("the stream has ended"),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Writes what fits and returns how much that was.
+fn write_until_it_would_block(stream: &mut TcpStream) -> usize {
+    let block = vec![0; 64 * 1024];
+    let mut written = 0;
+    loop {
+        match stream.write(&block) {
+            Ok(n) => written += n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return written,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+// Clause 1: edges.
+
+#[test]
+fn reading_is_reported_each_time_data_comes() {
+    on_every_selector_and_stream(|mut rig, mut ours, mut peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        for _ in 0..3 {
+            rig.settle();
+            peer.write_all(b"data").unwrap();
+            rig.wait_for(key(1), Ready::READABLE);
+            read_until_it_would_block(&mut ours);
+        }
+    });
+}
+
+#[test]
+fn writing_is_reported_each_time_room_comes() {
+    on_every_selector_and_stream(|mut rig, mut ours, mut peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        for _ in 0..2 {
+            let mut written = write_until_it_would_block(&mut ours);
+            rig.settle();
+            // Once more, so that the room to come is news that no wait has taken yet.
+            written += write_until_it_would_block(&mut ours);
+            std::io::copy(&mut (&mut peer).take(written as u64), &mut std::io::sink()).unwrap();
+            rig.wait_for(key(1), Ready::WRITABLE);
+            ours.write_all(b"x").unwrap();
+            peer.read_exact(&mut [0]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_connection_to_accept_is_reported_each_time() {
+    on_every_selector(|mut rig| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        rig.register(&listener, key(1), Interest::READABLE);
+        for _ in 0..3 {
+            rig.settle();
+            let _connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            rig.wait_for(key(1), Ready::READABLE);
+            listener.accept().unwrap();
+            assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+    });
+}
+
+// Clause 2: nothing is missing.
+
+#[test]
+fn what_is_ready_when_it_is_registered_is_reported_by_the_next_wait() {
+    on_every_selector_and_stream(|mut rig, ours, mut peer| {
+        peer.write_all(b"data").unwrap();
+        // The data has arrived: a look at it, without taking it, succeeds.
+        ours.set_nonblocking(false).unwrap();
+        ours.peek(&mut [0]).unwrap();
+        rig.register(&ours, key(1), Interest::BOTH);
+        let ready = ready_of(key(1), &rig.wait_in_time());
+        assert!(ready.contains(Ready::READABLE | Ready::WRITABLE), "{ready:?}");
+    });
+}
+
+#[test]
+fn a_registration_that_changes_reports_anew_under_its_new_key() {
+    on_every_selector_and_stream(|mut rig, ours, _peer| {
+        rig.register(&ours, key(1), Interest::READABLE);
+        rig.settle();
+        rig.registrar.reregister(ours.as_raw_fd(), key(2), Interest::BOTH).unwrap();
+        let events = rig.wait_in_time();
+        assert!(ready_of(key(2), &events).contains(Ready::WRITABLE), "{events:?}");
+        assert_eq!(ready_of(key(1), &events), Ready::EMPTY);
+    });
+}
+
+// Clause 3: events are by descriptor.
+
+#[test]
+fn each_descriptor_is_reported_under_its_own_key() {
+    on_every_selector(|mut rig| {
+        let mut pairs: Vec<_> = (0..8).map(|_| tcp_pair()).collect();
+        for (n, (ours, _)) in pairs.iter().enumerate() {
+            rig.register(ours, key(n as u64), Interest::READABLE);
+        }
+        for n in [5, 0, 7] {
+            rig.settle();
+            pairs[n].1.write_all(b"data").unwrap();
+            rig.wait_for(key(n as u64), Ready::READABLE);
+            let mut read = [0; 4];
+            pairs[n].0.read_exact(&mut read).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_ends_its_side_closes_reading_and_not_writing() {
+    on_every_selector_and_stream(|mut rig, mut ours, mut peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        rig.settle();
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        let ready = rig.wait_for(key(1), Ready::READ_CLOSED);
+        assert!(!ready.is_write_closed(), "{ready:?}");
+        ours.write_all(b"still open").unwrap();
+        peer.read_exact(&mut [0; 10]).unwrap();
+    });
+}
+
+#[test]
+fn a_side_that_we_end_ourselves_does_not_close_reading() {
+    on_every_selector_and_stream(|mut rig, ours, mut peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+        peer.write_all(b"still open").unwrap();
+        let ready = rig.wait_for(key(1), Ready::READABLE);
+        assert!(!ready.is_read_closed(), "{ready:?}");
+    });
+}
+
+#[test]
+fn two_ended_sides_are_two_closed_directions() {
+    on_every_selector_and_stream(|mut rig, ours, peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        ours.shutdown(std::net::Shutdown::Write).unwrap();
+        drop(peer);
+        rig.wait_for(key(1), Ready::READ_CLOSED | Ready::WRITE_CLOSED);
+    });
+}
+
+#[test]
+fn a_reset_connection_is_an_error_and_closed_both_ways() {
+    on_every_selector(|mut rig| {
+        let (mut ours, peer) = tcp_pair();
+        rig.register(&ours, key(1), Interest::BOTH);
+        rig.settle();
+        ours.write_all(b"never read").unwrap();
+        peer.peek(&mut [0]).unwrap();
+        // Closing a socket with unread data in it resets the connection.
+        drop(peer);
+        rig.wait_for(key(1), Ready::READ_CLOSED | Ready::WRITE_CLOSED | Ready::ERROR);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no UDP")]
+#[cfg(target_os = "linux")]
+fn an_error_of_a_datagram_socket_closes_nothing() {
+    on_every_selector(|mut rig| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Nobody is at port 1. A port that was bound and closed a moment ago would not do: a process
+        // that another test is starting may have it open still.
+        socket.connect("127.0.0.1:1").unwrap();
+        rig.register(&socket, key(1), Interest::BOTH);
+        rig.settle();
+        socket.send(b"anybody?").unwrap();
+        let ready = rig.wait_for(key(1), Ready::ERROR);
+        assert!(!ready.is_read_closed() && !ready.is_write_closed(), "{ready:?}");
+        assert!(ready.is_readable() && ready.is_writable(), "either call collects it: {ready:?}");
+    });
+}
+
+/// The kernel says HUP without IN here.
+#[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes, the one way to a pipe on the oldest Rust")]
+fn the_end_of_a_drained_pipe_is_reported() {
+    on_every_selector(|mut rig| {
+        let piped = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut cat = piped.unwrap();
+        let (mut input, mut output) = (cat.stdin.take().unwrap(), cat.stdout.take().unwrap());
+        rig.register(&output, key(1), Interest::READABLE);
+        input.write_all(b"data").unwrap();
+        rig.wait_for(key(1), Ready::READABLE);
+        output.read_exact(&mut [0; 4]).unwrap();
+        rig.settle();
+        drop(input);
+        assert!(rig.wait_for(key(1), Ready::READ_CLOSED).is_readable());
+        assert_eq!(output.read(&mut [0]).unwrap(), 0);
+        cat.wait().unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes, the one way to a pipe on the oldest Rust")]
+fn a_pipe_that_lost_its_reader_is_due_for_a_write_that_fails() {
+    on_every_selector(|mut rig| {
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = cat.stdin.take().unwrap();
+        rig.register(&input, key(1), Interest::WRITABLE);
+        rig.settle();
+        cat.kill().unwrap();
+        rig.wait_for_any(key(1), Ready::ERROR | Ready::WRITE_CLOSED);
+        assert_eq!(input.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        cat.wait().unwrap();
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri's epoll has no EPOLLPRI")]
+#[cfg(target_os = "linux")]
+fn priority_data_is_reported_as_such() {
+    on_every_selector(|mut rig| {
+        let (ours, peer) = tcp_pair();
+        rig.register(&ours, key(1), Interest::BOTH | Interest::PRIORITY);
+        rig.settle();
+        rustix::net::send(&peer, b"!", rustix::net::SendFlags::OOB).unwrap();
+        rig.wait_for(key(1), Ready::PRIORITY);
+    });
+}
+
+// Clause 4: deregistering ends it.
+
+#[test]
+fn nothing_is_reported_of_what_is_deregistered() {
+    on_every_selector_and_stream(|mut rig, ours, mut peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        peer.write_all(b"data").unwrap();
+        rig.deregister(&ours);
+        assert_eq!(rig.wait(Some(Duration::ZERO)), []);
+        peer.write_all(b"more").unwrap();
+        assert_eq!(rig.wait(Some(Duration::ZERO)), []);
+    });
+}
+
+#[test]
+fn no_wait_reports_what_another_thread_deregistered_before_it_began() {
+    on_every_selector(|mut rig| {
+        let (ours, mut peer) = tcp_pair();
+        let registrar = rig.registrar.clone();
+        for round in 0..if cfg!(miri) { 5 } else { 300 } {
+            rig.register(&ours, key(round), Interest::READABLE);
+            let gone = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    peer.write_all(b"data").unwrap();
+                    registrar.deregister(ours.as_raw_fd()).unwrap();
+                    gone.store(true, Ordering::Release);
+                    registrar.wake().unwrap();
+                });
+                while !gone.load(Ordering::Acquire) {
+                    rig.wait_in_time();
+                }
+                assert_eq!(rig.wait(Some(Duration::ZERO)), []);
+            });
+            // The wake-up may have ended either wait, or none yet.
+            rig.settle();
+        }
+    });
+}
+
+#[test]
+fn deregistering_what_is_not_registered_is_an_error_that_changes_nothing() {
+    on_every_selector(|mut rig| {
+        let ((ours, mut peer), (never, _)) = (tcp_pair(), tcp_pair());
+        rig.register(&ours, key(1), Interest::READABLE);
+        assert!(rig.registrar.deregister(never.as_raw_fd()).is_err());
+        let closed = never.as_raw_fd();
+        drop(never);
+        assert!(rig.registrar.deregister(closed).is_err());
+        peer.write_all(b"data").unwrap();
+        rig.wait_for(key(1), Ready::READABLE);
+        rig.deregister(&ours);
+        assert!(rig.registrar.deregister(ours.as_raw_fd()).is_err());
+    });
+}
+
+/// `dup2` closes a descriptor and gives its number to another one in a single step, so that no test
+/// running beside this one can take it in between.
+fn give_the_number_of(old: TcpStream, new: &TcpStream) -> OwnedFd {
+    let mut fd = OwnedFd::from(old);
+    rustix::io::dup2(new, &mut fd).unwrap();
+    fd
+}
+
+#[test]
+fn a_number_used_again_gets_no_events_of_the_descriptor_that_had_it() {
+    on_every_selector_and_stream(|mut rig, ours, mut peer| {
+        let (other, mut peer_of_other) = tcp_pair();
+        let duplicate = ours.try_clone().unwrap();
+        rig.register(&duplicate, key(1), Interest::READABLE);
+        rig.deregister(&duplicate);
+        let again = give_the_number_of(duplicate, &other);
+        rig.register(&again, key(2), Interest::READABLE);
+        // What was registered lives on under its first number, and has something to report.
+        peer.write_all(b"data").unwrap();
+        assert_eq!(rig.wait(Some(Duration::ZERO)), []);
+        peer_of_other.write_all(b"data").unwrap();
+        rig.wait_for(key(2), Ready::READABLE);
+    });
+}
+
+#[test]
+fn a_number_closed_without_deregistering_can_be_registered_again() {
+    on_every_selector_and_stream(|mut rig, ours, _peer| {
+        let (other, mut peer_of_other) = tcp_pair();
+        rig.register(&ours, key(1), Interest::READABLE);
+        let again = give_the_number_of(ours, &other);
+        rig.register(&again, key(2), Interest::READABLE);
+        rig.settle();
+        peer_of_other.write_all(b"data").unwrap();
+        let events = rig.wait_in_time();
+        assert_eq!(ready_of(key(1), &events), Ready::EMPTY);
+        assert!(ready_of(key(2), &events).contains(Ready::READABLE), "{events:?}");
+        rig.deregister(&again);
+    });
+}
+
+// Clause 5: registering is thread-safe.
+
+#[test]
+fn what_other_threads_register_is_reported_by_the_wait_under_way() {
+    on_every_selector(|mut rig| {
+        const THREADS: u64 = 4;
+        let registrar = rig.registrar.clone();
+        let register = |n| {
+            let (ours, peer) = tcp_pair();
+            registrar.register(ours.as_raw_fd(), key(n), Interest::BOTH).unwrap();
+            (ours, peer)
+        };
+        thread::scope(|scope| {
+            let register = &register;
+            // What a thread returns stays open until its handle is dropped.
+            let _open: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || register(n))).collect();
+            let mut seen = 0;
+            while seen != (1 << THREADS) - 1 {
+                for event in rig.wait_in_time() {
+                    seen |= 1 << event.key.to_bits();
+                }
+            }
+        });
+    });
+}
+
+// Clause 6: a wake-up is never lost.
+
+#[test]
+fn a_wake_up_ends_the_wait_under_way() {
+    on_every_selector(|mut rig| {
+        let registrar = rig.registrar.clone();
+        let waker = thread::spawn(move || registrar.wake().unwrap());
+        assert_eq!(rig.wait_in_time(), [], "a wake-up is no event");
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_wake_up_before_the_wait_ends_it() {
+    on_every_selector(|mut rig| {
+        for _ in 0..3 {
+            rig.registrar.wake().unwrap();
+            rig.registrar.wake().unwrap();
+            assert_eq!(rig.wait_in_time(), []);
+        }
+    });
+}
+
+#[test]
+fn a_wake_up_and_an_event_come_together() {
+    on_every_selector_and_stream(|mut rig, ours, _peer| {
+        rig.register(&ours, key(1), Interest::BOTH);
+        rig.registrar.wake().unwrap();
+        rig.wait_for(key(1), Ready::WRITABLE);
+    });
+}
+
+/// Each thread wakes in batches and goes on when the waiting side has noticed the last one of a
+/// batch: one lost wake-up, and nobody moves any more.
+#[test]
+fn none_of_a_hundred_thousand_wake_ups_of_four_threads_is_lost() {
+    const THREADS: usize = 4;
+    const BATCHES: usize = if cfg!(miri) { 5 } else { 1_000 };
+    const WAKES: usize = 25;
+    on_every_selector(|mut rig| {
+        let registrar = rig.registrar.clone();
+        let (post, posted) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                let (registrar, post) = (registrar.clone(), post.clone());
+                scope.spawn(move || {
+                    let (notice, noticed) = mpsc::channel();
+                    for _ in 0..BATCHES {
+                        (1..WAKES).for_each(|_| registrar.wake().unwrap());
+                        post.send(notice.clone()).unwrap();
+                        registrar.wake().unwrap();
+                        noticed.recv().unwrap();
+                    }
+                });
+            }
+            let mut seen = 0;
+            while seen < THREADS * BATCHES {
+                assert_eq!(rig.wait_in_time(), []);
+                for notice in posted.try_iter() {
+                    notice.send(()).unwrap();
+                    seen += 1;
+                }
+            }
+        });
+    });
+}
+
+// Clause 7: waits end.
+
+#[test]
+fn a_wait_without_time_returns_and_one_with_some_takes_at_least_that() {
+    on_every_selector(|mut rig| {
+        assert_eq!(rig.wait(Some(Duration::ZERO)), []);
+        for timeout in
+            [Duration::from_nanos(1), Duration::from_micros(300), Duration::from_millis(10)]
+        {
+            let began = Instant::now();
+            assert_eq!(rig.wait(Some(timeout)), []);
+            assert!(began.elapsed() >= timeout, "{:?} of {timeout:?}", began.elapsed());
+        }
+    });
+}
+
+#[test]
+fn the_longest_timeout_is_no_error_and_ends_with_a_wake_up() {
+    on_every_selector(|mut rig| {
+        rig.registrar.wake().unwrap();
+        assert_eq!(rig.wait(Some(Duration::MAX)), []);
+    });
+}
+
+/// Runs in a process of its own: which thread a signal hits is the kernel's choice, and another
+/// test could be measuring there.
+#[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
+#[cfg(target_os = "linux")]
+fn a_wait_that_a_signal_interrupts_is_empty_and_no_error() {
+    const ALONE: &str = "WHEELHOUSE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return on_every_selector(interrupt_a_wait);
+    }
+    let mut alone = Command::new(std::env::current_exe().unwrap());
+    alone.env(ALONE, "1").arg("a_wait_that_a_signal_interrupts_is_empty_and_no_error");
+    let output = alone.output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
+}
+
+/// Sends a harmless signal to this thread, until its wait has ended.
+#[cfg(target_os = "linux")]
+fn interrupt_a_wait(mut rig: Rig) {
+    let unused = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGURG, unused).unwrap();
+    let thread = std::fs::read_link("/proc/thread-self").unwrap();
+    let thread = thread.file_name().unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                let mut kill = Command::new("sh");
+                kill.args(["-c", "kill -URG $0"]).arg(thread);
+                assert!(kill.status().unwrap().success());
+            }
+        });
+        let events = rig.wait_in_time();
+        over.store(true, Ordering::Release);
+        assert_eq!(events, []);
+    });
+}
+
+// Clause 8: what does not fit is kept.
+
+#[test]
+fn what_does_not_fit_comes_with_the_next_waits() {
+    const READY: usize = 16;
+    on_every_selector_with_room(4, |mut rig| {
+        let mut pairs: Vec<_> = (0..READY).map(|_| tcp_pair()).collect();
+        for (n, (ours, peer)) in pairs.iter_mut().enumerate() {
+            rig.register(ours, key(n as u64), Interest::READABLE);
+            peer.write_all(b"data").unwrap();
+        }
+        rig.registrar.wake().unwrap();
+        let mut seen = 0;
+        while seen != (1 << READY) - 1 {
+            for event in rig.wait_in_time() {
+                seen |= 1 << event.key.to_bits();
+            }
+        }
+    });
+}
+
+// Clause 9: the descriptor of the selector.
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no poll")]
+fn the_descriptor_is_readable_until_a_wake_up_was_taken() {
+    on_every_selector(|mut rig| {
+        assert!(!rig.is_due());
+        rig.registrar.wake().unwrap();
+        assert!(rig.is_due());
+        assert!(rig.is_due(), "a look takes nothing: it is level-triggered");
+        rig.wait(Some(Duration::ZERO));
+        assert!(!rig.is_due());
+        rig.registrar.wake().unwrap();
+        assert!(rig.is_due(), "each time anew");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no poll")]
+fn the_descriptor_is_readable_until_the_events_were_taken() {
+    on_every_selector_and_stream(|mut rig, ours, mut peer| {
+        rig.register(&ours, key(1), Interest::READABLE);
+        rig.settle();
+        assert!(!rig.is_due());
+        peer.write_all(b"data").unwrap();
+        let began = Instant::now();
+        while !rig.is_due() {
+            assert!(began.elapsed() < GUARD, "the data does not show");
+        }
+        assert!(ready_of(key(1), &rig.wait(None)).contains(Ready::READABLE));
+        rig.settle();
+        assert!(!rig.is_due(), "what was taken is not due again, though it was not read");
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri has no poll")]
+fn the_descriptor_stays_readable_while_events_are_left_over() {
+    on_every_selector_with_room(1, |mut rig| {
+        let pairs = [tcp_pair(), tcp_pair(), tcp_pair()];
+        for (n, (ours, _)) in pairs.iter().enumerate() {
+            rig.register(ours, key(n as u64), Interest::WRITABLE);
+        }
+        for _ in &pairs {
+            assert!(rig.is_due());
+            assert_eq!(rig.wait(Some(Duration::ZERO)).len(), 1);
+        }
+        assert!(!rig.is_due());
+    });
+}

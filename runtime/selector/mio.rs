@@ -1,0 +1,141 @@
+//! The default selector: epoll and kqueue, through `mio`.
+//!
+//! It translates, and decides nothing: keys to tokens, interests and readiness from one set of
+//! names to the other. It keeps no list of what is registered, because the kernel has one already
+//! and two lists can disagree. It may not know sources, tasks or the wheel.
+//!
+//! Under epoll `mio` rounds a timeout up to whole milliseconds. That keeps clause 7 ("at least");
+//! precision is the alarm's business, whose descriptor is registered here like any other.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Poll, Registry, Token, Waker};
+
+use super::{Event, Interest, Ready, Registrar, Selector, WAKE_KEY};
+use crate::table::Key;
+
+/// epoll reports an error with the room to write that was there anyway; kqueue keeps the two apart.
+const IS_EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Waits through [`mio::Poll`].
+#[derive(Debug)]
+pub(crate) struct MioSelector {
+    poll: Poll,
+    /// The kernel writes here; kept, so that a wait allocates nothing.
+    arrived: Events,
+    registrar: Arc<MioRegistrar>,
+}
+
+impl MioSelector {
+    /// A selector that reports at most `events_per_turn` events a wait (at least one).
+    pub(crate) fn new(events_per_turn: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), token(WAKE_KEY))?;
+        let registrar = Arc::new(MioRegistrar { registry: poll.registry().try_clone()?, waker });
+        let arrived = Events::with_capacity(events_per_turn.max(1));
+        Ok(MioSelector { poll, arrived, registrar })
+    }
+}
+
+impl Selector for MioSelector {
+    fn select(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.arrived, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        events.extend(self.arrived.iter().filter_map(|event| {
+            let key = Key::from_bits(event.token().0 as u64);
+            (key != WAKE_KEY).then(|| Event { key, ready: ready(event) })
+        }));
+        Ok(())
+    }
+
+    fn registrar(&self) -> Arc<dyn Registrar> {
+        self.registrar.clone()
+    }
+
+    fn has_true_edges(&self) -> bool {
+        true
+    }
+}
+
+/// A second descriptor of the same epoll or kqueue. The kernel does the locking.
+#[derive(Debug)]
+struct MioRegistrar {
+    registry: Registry,
+    waker: Waker,
+}
+
+impl Registrar for MioRegistrar {
+    fn register(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
+        self.registry.register(&mut SourceFd(&fd), token(key), interest_of(interest)?)
+    }
+
+    fn reregister(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
+        self.registry.reregister(&mut SourceFd(&fd), token(key), interest_of(interest)?)
+    }
+
+    fn deregister(&self, fd: RawFd) -> io::Result<()> {
+        self.registry.deregister(&mut SourceFd(&fd))
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.waker.wake()
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registry.as_fd()
+    }
+}
+
+fn token(key: Key) -> Token {
+    Token(key.to_bits() as usize)
+}
+
+/// # Errors
+///
+/// `Unsupported` where nothing remains: only priority data was wanted, on a system without it.
+fn interest_of(wanted: Interest) -> io::Result<mio::Interest> {
+    let parts = [
+        wanted.is_readable().then_some(mio::Interest::READABLE),
+        wanted.is_writable().then_some(mio::Interest::WRITABLE),
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        wanted.is_priority().then_some(mio::Interest::PRIORITY),
+    ];
+    let sum = parts.into_iter().flatten().reduce(|sum, part| sum | part);
+    sum.ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this system does not report priority data: register for READABLE or WRITABLE as well",
+        )
+    })
+}
+
+/// What `mio` says, but for one thing.
+///
+/// `mio` reads "room to write, and an error" as a closed write side. That is right for a pipe whose
+/// reader went away, and wrong for a datagram socket with an ICMP error to collect, or a stream
+/// whose zero-copy sends completed: those can be written to. So under epoll only a hang-up counts,
+/// which `mio` reports as both directions closed. [`Ready::ERROR`] makes a write due in either
+/// case, and the write tells them apart.
+fn ready(event: &mio::event::Event) -> Ready {
+    let read_closed = event.is_read_closed();
+    let write_closed = (read_closed || !IS_EPOLL) && event.is_write_closed();
+    Ready(
+        bit(event.is_readable(), Ready::READABLE)
+            | bit(event.is_writable(), Ready::WRITABLE)
+            | bit(event.is_priority(), Ready::PRIORITY)
+            | bit(read_closed, Ready::READ_CLOSED)
+            | bit(write_closed, Ready::WRITE_CLOSED)
+            | bit(event.is_error(), Ready::ERROR),
+    )
+}
+
+/// `ready` if `on`, without a branch.
+fn bit(on: bool, ready: Ready) -> u8 {
+    u8::from(on) * ready.0
+}

@@ -1,0 +1,569 @@
+//! The scripted selector: a real one, made to misbehave on request.
+//!
+//! Operating systems interrupt waits, deliver late, report what is not there and refuse when they
+//! are out of memory, but seldom while somebody tests. A [`Script`] says, wait by wait, which of
+//! this happens. Apart from it everything is real: descriptors, events and wake-ups come from the
+//! selector inside, so that a program runs its usual course with a fault at a chosen place.
+//!
+//! Whatever the script, the contract in `mod.rs` holds, or else a failing test would prove nothing
+//! about the loop; [`Step::StaleUnfiltered`] is the exception and says so. Two rules follow. What
+//! the real selector reported is only ever postponed, never lost; and while something is postponed
+//! the real selector is kept awake, so that its descriptor stays readable and no wait blocks.
+//!
+//! It may not know the reactor nor the loop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Event, Interest, Ready, Registrar, Selector};
+use crate::table::Key;
+
+/// How many of the latest timeouts a script remembers: a soak test must not fill the memory.
+const TIMEOUTS_KEPT: usize = 1024;
+
+/// What one wait does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// What the real selector does. It is also what follows when the script has come to its end.
+    Pass,
+    /// The wait fails with an error of this kind, and consumes nothing. For how a program meets the
+    /// failure of the system call that it lives on.
+    Fail(io::ErrorKind),
+    /// The same with a raw `errno`, such as `EINVAL` or `EBADF`.
+    FailOs(i32),
+    /// The wait ends at once with nothing, as one that a signal interrupted.
+    Interrupted,
+    /// One event is delivered, the others are left for the next waits. For code that relies on two
+    /// events coming together, or in a certain order.
+    OneAtATime,
+    /// Every event is left for the next wait: this one ends without any. For code that takes the
+    /// end of a wait to mean that something happened.
+    Hold,
+    /// Every registered descriptor is reported as ready in the directions that it is registered
+    /// for, beside the real events, as far as there is room, and without waiting. For code that
+    /// takes an event to mean that a read or write will not block.
+    Spurious,
+    /// The events of the last wait that had any are reported once more, beside the real ones and
+    /// without waiting. Those of descriptors deregistered since are left out, as contract
+    /// and kernel promise.
+    Stale,
+    /// The same with nothing left out: events of descriptors that are long gone. No correct
+    /// selector does this. It is there to prove that a program survives one.
+    StaleUnfiltered,
+}
+
+/// What a loop's waits and registrations shall do, and what they did: for testing a program
+/// against faults that an operating system produces too rarely.
+///
+/// It is a handle: give one clone to the loop's builder and keep another, to extend the script
+/// while the program runs and to ask what happened. Each wait of the loop takes one [`Step`]; if
+/// several loops share a script, each step goes to whichever loop waits first.
+#[derive(Clone, Debug, Default)]
+pub struct Script(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    steps: VecDeque<Step>,
+    repeats: bool,
+    emulated_edges: bool,
+    /// The `errno` with which to fail registrations, and how many more times.
+    refusal: Option<(i32, usize)>,
+    waits: usize,
+    wakes: usize,
+    registrations: usize,
+    timeouts: VecDeque<Option<Duration>>,
+}
+
+impl Script {
+    /// A script of these steps; then the real selector takes over.
+    pub fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        let state = State { steps: steps.into_iter().collect(), ..State::default() };
+        Script(Arc::new(Mutex::new(state)))
+    }
+
+    /// A script that starts anew when it comes to its end, for a fault in every so many waits:
+    /// `Script::repeating([Step::Pass, Step::Pass, Step::Interrupted])`.
+    pub fn repeating(steps: impl IntoIterator<Item = Step>) -> Self {
+        let script = Script::new(steps);
+        script.state().repeats = true;
+        script
+    }
+
+    /// Adds a step at the end, also while the program runs.
+    pub fn push(&self, step: Step) {
+        self.state().steps.push_back(step);
+    }
+
+    /// Makes the loop believe that edges are emulated, as they are where the system has none: a
+    /// short read or write then no longer proves that the next event will come. To be
+    /// called before the loop is built.
+    pub fn emulate_edges(&self) {
+        self.state().emulated_edges = true;
+    }
+
+    /// Fails the next `times` registrations with this `errno`, for instance `ENOMEM`, or `ENOSPC`
+    /// (the limit of watches). The real selector does not hear of them.
+    pub fn fail_register(&self, errno: i32, times: usize) {
+        self.state().refusal = (times > 0).then_some((errno, times));
+    }
+
+    /// How many waits there were.
+    pub fn waits(&self) -> usize {
+        self.state().waits
+    }
+
+    /// How many wake-ups were asked for, by whatever thread. Each costs a system call: a test can
+    /// hold a program to not making any.
+    pub fn wakes(&self) -> usize {
+        self.state().wakes
+    }
+
+    /// How many descriptors were registered so far, those since deregistered included.
+    pub fn registrations(&self) -> usize {
+        self.state().registrations
+    }
+
+    /// The timeouts that the waits were given, oldest first, `None` being without end. Only the
+    /// latest 1,024 are kept.
+    pub fn timeouts(&self) -> Vec<Option<Duration>> {
+        self.state().timeouts.iter().copied().collect()
+    }
+
+    /// Counts a wait and says what it shall do.
+    fn next_step(&self, timeout: Option<Duration>) -> Step {
+        let mut state = self.state();
+        state.waits += 1;
+        if state.timeouts.len() == TIMEOUTS_KEPT {
+            state.timeouts.pop_front();
+        }
+        state.timeouts.push_back(timeout);
+        let step = state.steps.pop_front();
+        if state.repeats {
+            state.steps.extend(step);
+        }
+        step.unwrap_or(Step::Pass)
+    }
+
+    fn refuse_registration(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let Some((errno, times)) = state.refusal else { return Ok(()) };
+        state.refusal = (times > 1).then_some((errno, times - 1));
+        Err(io::Error::from_raw_os_error(errno))
+    }
+
+    /// A panic elsewhere leaves the state whole: no update of it can panic halfway.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A selector that does what a [`Script`] says with what the one inside it reports.
+pub(crate) struct ScriptedSelector {
+    real: Box<dyn Selector>,
+    registrar: Arc<ScriptedRegistrar>,
+    events_per_turn: usize,
+    /// What the real selector reported in this wait.
+    arrived: Vec<Event>,
+    /// What the last wait that had events delivered.
+    previous: Vec<Event>,
+}
+
+impl ScriptedSelector {
+    /// Both selectors report at most `events_per_turn` events a wait.
+    pub(crate) fn new(real: Box<dyn Selector>, script: Script, events_per_turn: usize) -> Self {
+        let registrar =
+            ScriptedRegistrar { real: real.registrar(), script, book: Mutex::default() };
+        ScriptedSelector {
+            real,
+            registrar: Arc::new(registrar),
+            events_per_turn: events_per_turn.max(1),
+            arrived: Vec::new(),
+            previous: Vec::new(),
+        }
+    }
+
+    /// The events that `step` invents.
+    fn invent(&self, step: Step) -> Vec<Event> {
+        let book = self.registrar.book();
+        match step {
+            Step::Spurious => book.everything_ready(),
+            Step::Stale => {
+                self.previous.iter().filter(|event| book.knows(event.key)).copied().collect()
+            }
+            Step::StaleUnfiltered => self.previous.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Appends what `step` lets through to `events` and keeps the rest.
+    fn deliver(
+        &mut self,
+        step: Step,
+        invented: Vec<Event>,
+        events: &mut Vec<Event>,
+    ) -> io::Result<()> {
+        let room = match step {
+            Step::Hold => 0,
+            Step::OneAtATime => 1,
+            _ => self.events_per_turn,
+        };
+        let start = events.len();
+        let keeps = self.registrar.book().pass_on(&mut self.arrived, room, events);
+        // Inventions that find no room are dropped: none of them is owed to anybody.
+        let room_left = room.saturating_sub(events.len() - start);
+        events.extend(invented.into_iter().take(room_left));
+        if events.len() > start {
+            self.previous.clear();
+            self.previous.extend_from_slice(&events[start..]);
+        }
+        if keeps { self.registrar.real.wake() } else { Ok(()) }
+    }
+}
+
+impl Selector for ScriptedSelector {
+    fn select(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        let step = self.registrar.script.next_step(timeout);
+        match step {
+            Step::Fail(kind) => return Err(kind.into()),
+            Step::FailOs(errno) => return Err(io::Error::from_raw_os_error(errno)),
+            Step::Interrupted => return Ok(()),
+            _ => {}
+        }
+        let invented = self.invent(step);
+        // What is kept needs no such care: the real selector was woken when it was put aside.
+        let timeout = if invented.is_empty() { timeout } else { Some(Duration::ZERO) };
+        self.real.select(&mut self.arrived, timeout)?;
+        self.deliver(step, invented, events)
+    }
+
+    fn registrar(&self) -> Arc<dyn Registrar> {
+        self.registrar.clone()
+    }
+
+    fn has_true_edges(&self) -> bool {
+        self.real.has_true_edges() && !self.registrar.script.state().emulated_edges
+    }
+}
+
+impl std::fmt::Debug for ScriptedSelector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScriptedSelector")
+            .field("script", &self.registrar.script)
+            .field("events_per_turn", &self.events_per_turn)
+            .finish_non_exhaustive()
+    }
+}
+
+struct ScriptedRegistrar {
+    real: Arc<dyn Registrar>,
+    script: Script,
+    /// Locked around each call of the real registrar, so that an event never precedes the
+    /// registration here that it belongs to, nor outlives it.
+    book: Mutex<Book>,
+}
+
+impl ScriptedRegistrar {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registrar for ScriptedRegistrar {
+    fn register(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
+        self.script.refuse_registration()?;
+        let mut book = self.book();
+        self.real.register(fd, key, interest)?;
+        // Where the number was in the book, its descriptor was closed without a word and the kernel
+        // forgot it; here it is forgotten now.
+        book.remove(fd);
+        book.insert(fd, key, interest);
+        self.script.state().registrations += 1;
+        Ok(())
+    }
+
+    fn reregister(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
+        let mut book = self.book();
+        self.real.reregister(fd, key, interest)?;
+        book.remove(fd);
+        book.insert(fd, key, interest);
+        Ok(())
+    }
+
+    fn deregister(&self, fd: RawFd) -> io::Result<()> {
+        let mut book = self.book();
+        // Removed even if the real one fails: then the descriptor was closed before.
+        book.remove(fd);
+        self.real.deregister(fd)
+    }
+
+    fn wake(&self) -> io::Result<()> {
+        self.script.state().wakes += 1;
+        self.real.wake()
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.real.as_fd()
+    }
+}
+
+/// What is registered, and which of its events are put aside.
+#[derive(Debug, Default)]
+struct Book {
+    keys: BTreeMap<RawFd, Key>,
+    /// Ordered, so that inventions come in the same order in each run.
+    interests: BTreeMap<Key, Interest>,
+    /// Real events for the next waits. Each key in it is registered.
+    kept: VecDeque<Event>,
+}
+
+impl Book {
+    fn insert(&mut self, fd: RawFd, key: Key, interest: Interest) {
+        self.keys.insert(fd, key);
+        self.interests.insert(key, interest);
+    }
+
+    fn remove(&mut self, fd: RawFd) {
+        let Some(key) = self.keys.remove(&fd) else { return };
+        self.interests.remove(&key);
+        self.kept.retain(|event| event.key != key);
+    }
+
+    fn knows(&self, key: Key) -> bool {
+        self.interests.contains_key(&key)
+    }
+
+    fn everything_ready(&self) -> Vec<Event> {
+        let as_ready = |(&key, interest): (&Key, &Interest)| {
+            let mut ready = Ready::EMPTY;
+            if interest.is_readable() {
+                ready |= Ready::READABLE;
+            }
+            if interest.is_writable() {
+                ready |= Ready::WRITABLE;
+            }
+            Event { key, ready }
+        };
+        self.interests.iter().map(as_ready).collect()
+    }
+
+    /// Moves up to `room` events, the oldest first, to `events`, keeps the rest and says whether
+    /// there is any.
+    fn pass_on(&mut self, arrived: &mut Vec<Event>, room: usize, events: &mut Vec<Event>) -> bool {
+        self.kept.extend(arrived.drain(..));
+        events.extend(self.kept.drain(..room.min(self.kept.len())));
+        // An event of a descriptor that was deregistered since it arrived: in this wait it may
+        // still be reported, in a later one not.
+        self.kept.retain(|event| self.interests.contains_key(&event.key));
+        !self.kept.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract::{Rig, key, ready_of, scripted, tcp_pair};
+    use super::*;
+    use std::net::TcpStream;
+    use std::os::fd::AsRawFd;
+
+    const ROOM: usize = 8;
+    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+    fn rig(script: &Script) -> Rig {
+        Rig::new(Box::new(scripted(script.clone(), ROOM)), ROOM)
+    }
+
+    /// `count` descriptors that are ready for writing, under the keys from 0.
+    fn ready_sources(rig: &Rig, count: u64) -> Vec<(TcpStream, TcpStream)> {
+        let pairs: Vec<_> = (0..count).map(|_| tcp_pair()).collect();
+        for (n, (ours, _)) in pairs.iter().enumerate() {
+            rig.register(ours, key(n as u64), Interest::WRITABLE);
+        }
+        pairs
+    }
+
+    fn keys(events: &[Event]) -> Vec<u64> {
+        events.iter().map(|event| event.key.to_bits()).collect()
+    }
+
+    #[test]
+    fn each_wait_takes_a_step_and_then_the_real_selector_takes_over() {
+        let steps = [Step::Fail(io::ErrorKind::OutOfMemory), Step::FailOs(9), Step::Interrupted];
+        let script = Script::new(steps);
+        script.push(Step::Interrupted);
+        let mut rig = rig(&script);
+        let _sources = ready_sources(&rig, 1);
+        let mut failed = || rig.selector.select(&mut Vec::new(), None).unwrap_err();
+        assert_eq!(failed().kind(), io::ErrorKind::OutOfMemory);
+        assert_eq!(failed().raw_os_error(), Some(9));
+        assert_eq!(rig.wait(AT_ONCE), []);
+        assert_eq!(rig.wait(None), []);
+        assert_eq!(keys(&rig.wait_in_time()), [0], "nothing was lost on the way");
+        assert_eq!((script.waits(), script.registrations()), (5, 1));
+        assert_eq!(script.timeouts()[..4], [None, None, AT_ONCE, None]);
+    }
+
+    #[test]
+    fn a_repeating_script_starts_anew() {
+        let script = Script::repeating([Step::Pass, Step::Interrupted]);
+        let mut rig = rig(&script);
+        let sources = ready_sources(&rig, 1);
+        for _ in 0..3 {
+            rig.registrar.reregister(sources[0].0.as_raw_fd(), key(0), Interest::BOTH).unwrap();
+            assert_eq!(keys(&rig.wait_in_time()), [0]);
+            rig.registrar.wake().unwrap();
+            assert_eq!(rig.wait(None), []);
+            rig.wait(AT_ONCE);
+            rig.wait(AT_ONCE);
+        }
+    }
+
+    #[test]
+    fn a_wake_up_outlives_the_waits_that_fail_or_are_interrupted() {
+        let script = Script::new([Step::FailOs(9), Step::Interrupted]);
+        let mut rig = rig(&script);
+        rig.registrar.wake().unwrap();
+        rig.selector.select(&mut Vec::new(), None).unwrap_err();
+        rig.wait(None);
+        assert_eq!(rig.wait_in_time(), []);
+        assert_eq!(script.wakes(), 1);
+    }
+
+    #[test]
+    fn one_event_at_a_time_leaves_the_others_for_later() {
+        let script = Script::new([Step::OneAtATime, Step::OneAtATime]);
+        let mut rig = rig(&script);
+        let _sources = ready_sources(&rig, 4);
+        let mut all = keys(&rig.wait(None));
+        assert_eq!(all.len(), 1);
+        all.extend(keys(&rig.wait(None)));
+        assert_eq!(all.len(), 2);
+        all.extend(keys(&rig.wait(None)));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3]);
+        assert_eq!(rig.wait(AT_ONCE), [], "none is reported twice");
+    }
+
+    #[test]
+    fn what_is_held_comes_with_the_next_wait_which_does_not_block() {
+        let script = Script::new([Step::Hold, Step::Hold]);
+        let mut rig = rig(&script);
+        let _sources = ready_sources(&rig, 2);
+        assert_eq!(rig.wait(None), []);
+        assert_eq!(rig.wait(None), []);
+        assert_eq!(keys(&rig.wait(None)), [0, 1]);
+        assert_eq!(rig.wait(AT_ONCE), []);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no poll")]
+    fn while_something_is_held_the_descriptor_is_readable() {
+        let script = Script::new([Step::Hold, Step::OneAtATime, Step::Pass]);
+        let mut rig = rig(&script);
+        let _sources = ready_sources(&rig, 2);
+        for _ in 0..3 {
+            assert!(rig.is_due());
+            rig.wait(None);
+        }
+        assert!(!rig.is_due());
+        assert_eq!(script.wakes(), 0, "the wake-ups that this takes are not the program's");
+    }
+
+    #[test]
+    fn what_is_deregistered_while_it_is_held_is_never_reported() {
+        let script = Script::new([Step::Hold]);
+        let mut rig = rig(&script);
+        let sources = ready_sources(&rig, 2);
+        rig.wait(None);
+        rig.deregister(&sources[0].0);
+        assert_eq!(keys(&rig.wait(None)), [1]);
+    }
+
+    #[test]
+    fn spurious_events_are_for_the_registered_directions_and_need_no_wait() {
+        let script = Script::new([Step::Pass, Step::Spurious]);
+        let mut rig = rig(&script);
+        let sources = ready_sources(&rig, 1);
+        let (reader, _peer) = tcp_pair();
+        rig.register(&reader, key(1), Interest::READABLE);
+        assert_eq!(keys(&rig.wait_in_time()), [0]);
+        let events = rig.wait(None);
+        assert_eq!(ready_of(key(0), &events), Ready::WRITABLE);
+        assert_eq!(ready_of(key(1), &events), Ready::READABLE);
+        rig.deregister(&sources[0].0);
+        script.push(Step::Spurious);
+        assert_eq!(keys(&rig.wait(None)), [1]);
+    }
+
+    #[test]
+    fn inventions_never_crowd_out_what_is_real() {
+        let script = Script::new([Step::Spurious, Step::Hold, Step::Spurious]);
+        let mut rig = rig(&script);
+        let sources = ready_sources(&rig, ROOM as u64 + 2);
+        // The two that do not fit at first come next; `wait` checks that the room is kept to.
+        let mut real = keys(&rig.wait(None));
+        assert_eq!(real.len(), ROOM);
+        assert_eq!(rig.wait(None), []);
+        real.extend(&keys(&rig.wait(None))[..2]);
+        real.sort_unstable();
+        assert_eq!(real, (0..sources.len() as u64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn stale_events_are_those_of_the_last_wait_but_of_what_was_deregistered() {
+        let script = Script::new([Step::Pass, Step::Pass, Step::Stale, Step::StaleUnfiltered]);
+        let mut rig = rig(&script);
+        let sources = ready_sources(&rig, 2);
+        let first = rig.wait_in_time();
+        assert_eq!(rig.wait(AT_ONCE), []);
+        assert_eq!(rig.wait(None), first);
+        rig.deregister(&sources[0].0);
+        assert_eq!(rig.wait(None), first, "contract or not");
+        script.push(Step::Stale);
+        assert_eq!(keys(&rig.wait(None)), [1]);
+    }
+
+    #[test]
+    fn registering_fails_as_often_as_it_shall() {
+        let script = Script::default();
+        let mut rig = rig(&script);
+        let (ours, _peer) = tcp_pair();
+        let fd = ours.as_raw_fd();
+        script.fail_register(12, 2);
+        for _ in 0..2 {
+            let error = rig.registrar.register(fd, key(0), Interest::BOTH).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(12));
+        }
+        assert_eq!(script.registrations(), 0);
+        assert!(rig.registrar.deregister(fd).is_err(), "it was not registered");
+        rig.register(&ours, key(0), Interest::BOTH);
+        assert_eq!(script.registrations(), 1);
+        assert_eq!(keys(&rig.wait_in_time()), [0]);
+        script.fail_register(12, 1);
+        script.fail_register(12, 0);
+        rig.deregister(&ours);
+        rig.register(&ours, key(0), Interest::BOTH);
+    }
+
+    #[test]
+    fn edges_are_emulated_on_request_only() {
+        let script = Script::default();
+        assert!(scripted(script.clone(), ROOM).has_true_edges());
+        script.emulate_edges();
+        assert!(!scripted(script, ROOM).has_true_edges());
+    }
+
+    #[test]
+    fn only_the_latest_timeouts_are_remembered() {
+        let script = Script::default();
+        for n in 0..TIMEOUTS_KEPT as u64 + 1 {
+            script.next_step(Some(Duration::from_secs(n)));
+        }
+        let timeouts = script.timeouts();
+        assert_eq!(timeouts.len(), TIMEOUTS_KEPT);
+        assert_eq!(timeouts[0], Some(Duration::from_secs(1)));
+    }
+}

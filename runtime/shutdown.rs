@@ -1,0 +1,120 @@
+//! The end of a loop: what `shutdown` reports, and how everything that the loop holds is let go.
+
+use std::fmt;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use crate::event_loop::{LoopState, Patience};
+use crate::inbox::Message;
+use crate::task::table::{Ending, Next};
+use crate::time::wheel::Tick;
+
+/// How a loop ended.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Tasks that had not finished and were cancelled.
+    pub cancelled: usize,
+    /// What did not stop within the grace.
+    pub left: Vec<LeftBehind>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Something that did not stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftBehind {
+    /// What it is.
+    pub kind: LeftKind,
+    /// Where it was spawned.
+    pub location: &'static Location<'static>,
+}
+
+/// What kind of thing did not stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeftKind {
+    /// A job on the blocking pool. Its thread runs on.
+    BlockingJob,
+}
+
+impl ShutdownReport {
+    /// Whether everything stopped.
+    pub fn is_clean(&self) -> bool {
+        self.left.is_empty()
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tasks cancelled in {:?}", self.cancelled, self.took)?;
+        for left in &self.left {
+            match left.kind {
+                LeftKind::BlockingJob => write!(f, "; a blocking job did not stop")?,
+            }
+            write!(f, ": spawned at {}", left.location)?;
+        }
+        Ok(())
+    }
+}
+
+impl LoopState {
+    /// Cancels every task and turns until no blocking job runs or the grace is over. The loop must be entered.
+    pub(crate) fn wind_down(&self, grace: Duration) -> ShutdownReport {
+        let started = Instant::now();
+        self.closing.set(true);
+        let cancelled = self.tasks.unfinished();
+        for &key in &cancelled {
+            self.cancel(key);
+        }
+        // None can be spawned and a cancelled one is not polled again, so this ends.
+        while !self.tasks.unfinished().is_empty() {
+            if self.turn(&mut |_| {}, Patience::AtMost(Duration::ZERO)).is_err() {
+                break;
+            }
+        }
+        while self.blocking.is_busy() {
+            let left = grace.saturating_sub(started.elapsed());
+            if left.is_zero() || self.turn(&mut |_| {}, Patience::AtMost(left)).is_err() {
+                break;
+            }
+        }
+        let jobs = self.blocking.locations().into_iter();
+        let left = jobs.map(|location| LeftBehind { kind: LeftKind::BlockingJob, location });
+        ShutdownReport {
+            cancelled: cancelled.len(),
+            left: left.collect(),
+            took: started.elapsed(),
+        }
+    }
+
+    /// Lets everything go. What is dropped is user code: no borrow is held, and a panic goes no further.
+    pub(crate) fn close(&self) {
+        self.closing.set(true);
+        for message in self.remote.inbox().close() {
+            self.guard("a closure that was never called", || match message {
+                Message::Wake(waker) => drop(waker),
+                Message::Call(call) => drop(call),
+                Message::Chore(_) => {}
+            });
+        }
+        self.blocking.close();
+        for key in self.tasks.unfinished() {
+            if let Next::Poll(lent) = self.tasks.begin(key) {
+                self.guard("the drop of a task", || drop(lent.cell));
+                let (joiner, _) = self.tasks.finish(key, None, Ending::Cancelled);
+                self.guard("a waker", || drop(joiner));
+            }
+        }
+        for ending in self.tasks.take_endings() {
+            self.drop_ending(ending, None);
+        }
+        let mut timers = Vec::new();
+        self.wheel.borrow_mut().advance(Tick::MAX, |waiter| timers.push(waiter));
+        let waiters = self.reactor.take_all_waiters();
+        for waiter in timers.into_iter().chain(waiters) {
+            self.guard("a waker", || drop(waiter));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Signals as a source: `ctrl_c` and `signal`.
+//!
+//! The handler that is installed in the process (by `signal-hook`, which keeps other handlers working) writes a
+//! byte to a socket pair; the other end is watched by the loop. Several signals of a kind that come close together count
+//! as one, as they do in the system itself.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll};
+
+use signal_hook::SigId;
+use signal_hook::consts as numbers;
+
+use crate::reactor::Direction;
+use crate::selector::Interest;
+use crate::source::Source;
+
+/// Which signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SignalKind(i32);
+
+impl SignalKind {
+    /// A signal by its number.
+    pub const fn from_raw(number: i32) -> SignalKind {
+        SignalKind(number)
+    }
+
+    /// The signal's number.
+    pub const fn as_raw_value(self) -> i32 {
+        self.0
+    }
+
+    /// `SIGALRM`.
+    pub const fn alarm() -> SignalKind {
+        SignalKind(numbers::SIGALRM)
+    }
+
+    /// `SIGCHLD`: a child process has stopped, gone on or ended.
+    pub const fn child() -> SignalKind {
+        SignalKind(numbers::SIGCHLD)
+    }
+
+    /// `SIGHUP`: the terminal is gone; for daemons, read the settings again.
+    pub const fn hangup() -> SignalKind {
+        SignalKind(numbers::SIGHUP)
+    }
+
+    /// `SIGINT`: Ctrl-C.
+    pub const fn interrupt() -> SignalKind {
+        SignalKind(numbers::SIGINT)
+    }
+
+    /// `SIGIO`.
+    pub const fn io() -> SignalKind {
+        SignalKind(numbers::SIGIO)
+    }
+
+    /// `SIGPIPE`.
+    pub const fn pipe() -> SignalKind {
+        SignalKind(numbers::SIGPIPE)
+    }
+
+    /// `SIGQUIT`: Ctrl-\.
+    pub const fn quit() -> SignalKind {
+        SignalKind(numbers::SIGQUIT)
+    }
+
+    /// `SIGTERM`: please end.
+    pub const fn terminate() -> SignalKind {
+        SignalKind(numbers::SIGTERM)
+    }
+
+    /// `SIGUSR1`.
+    pub const fn user_defined1() -> SignalKind {
+        SignalKind(numbers::SIGUSR1)
+    }
+
+    /// `SIGUSR2`.
+    pub const fn user_defined2() -> SignalKind {
+        SignalKind(numbers::SIGUSR2)
+    }
+
+    /// `SIGWINCH`: the terminal has another size.
+    pub const fn window_change() -> SignalKind {
+        SignalKind(numbers::SIGWINCH)
+    }
+}
+
+/// Listens for a signal. From here on its usual effect (ending the process, say) is off, also after the [`Signal`] is dropped.
+///
+/// # Errors
+///
+/// When the signal cannot be handled (`SIGKILL`, `SIGSTOP`) or descriptors have run out.
+///
+/// # Panics
+///
+/// If no loop is running on this thread; for a signal that a handler must not be put on (`SIGSEGV` and its like).
+#[track_caller]
+pub fn signal(kind: SignalKind) -> io::Result<Signal> {
+    let (receiver, sender) = UnixStream::pair()?;
+    receiver.set_nonblocking(true)?;
+    sender.set_nonblocking(true)?;
+    let receiver = Source::new(receiver, Interest::READABLE)?;
+    let id = signal_hook::low_level::pipe::register(kind.0, sender)?;
+    Ok(Signal { receiver, id })
+}
+
+/// Waits for Ctrl-C (`SIGINT`). The listener starts with this call, not with the await.
+///
+/// # Errors
+///
+/// As [`signal`].
+///
+/// # Panics
+///
+/// If no loop is running on this thread.
+#[track_caller]
+pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
+    let listening = signal(SignalKind::interrupt());
+    async move {
+        listening?.recv().await;
+        Ok(())
+    }
+}
+
+/// Receives a signal. Any number of them may listen for the same one, on any loops.
+pub struct Signal {
+    receiver: Source<UnixStream>,
+    id: SigId,
+}
+
+impl Signal {
+    /// Waits for the signal. Those that came since the last call count as one. `None` if this is not its loop, or its
+    /// loop is closed. Cancel safe.
+    pub async fn recv(&mut self) -> Option<()> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Self::recv).
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        let received = self.receiver.poll_io(cx, Direction::Read, |mut receiver| {
+            let mut bytes = [0; 64];
+            match receiver.read(&mut bytes)? {
+                // Takes all there are: they count as one.
+                64 => while matches!(receiver.read(&mut bytes), Ok(64)) {},
+                _ => {}
+            }
+            Ok(())
+        });
+        received.map(Result::ok)
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        signal_hook::low_level::unregister(self.id);
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signal").finish_non_exhaustive()
+    }
+}

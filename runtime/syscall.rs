@@ -1,0 +1,97 @@
+//! The system calls on descriptors, and the one place where systems differ in them.
+//!
+//! * **SIGPIPE**: a write to a closed connection must be an error and nothing else, whatever the host does with the
+//!   signal. Linux and the BSDs take `MSG_NOSIGNAL` with each call; Apple's systems a socket option, set once by
+//!   [`prepare_stream`].
+//! * **accept**: Linux and the BSDs make the new descriptor close-on-exec and non-blocking in the one call;
+//!   Apple's systems need further calls.
+//!
+//! `EINTR` comes out of none of them: they are called again.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+
+#[inline]
+pub(crate) fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    retry(|| rustix::net::recv(&fd, &mut *buffer, RecvFlags::empty()).map(|(n, _)| n))
+}
+
+pub(crate) fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    retry(|| rustix::net::recv(&fd, &mut *buffer, RecvFlags::PEEK).map(|(n, _)| n))
+}
+
+pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    retry(|| rustix::io::readv(&fd, buffers))
+}
+
+#[inline]
+pub(crate) fn send(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
+    retry(|| rustix::net::send(&fd, data, SEND_FLAGS))
+}
+
+pub(crate) fn send_vectored(fd: impl AsFd, data: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut no_ancillary = SendAncillaryBuffer::default();
+    retry(|| rustix::net::sendmsg(&fd, data, &mut no_ancillary, SEND_FLAGS))
+}
+
+/// The new connection, close-on-exec and non-blocking, and its peer where that is an internet address.
+pub(crate) fn accept(fd: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    let (accepted, peer) = retry(|| accept_once(&fd))?;
+    Ok((accepted, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept_once(
+    fd: impl AsFd,
+) -> Result<(OwnedFd, Option<rustix::net::SocketAddrAny>), Errno> {
+    use rustix::net::SocketFlags;
+    rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept_once(
+    fd: impl AsFd,
+) -> Result<(OwnedFd, Option<rustix::net::SocketAddrAny>), Errno> {
+    let (accepted, peer) = rustix::net::acceptfrom(fd)?;
+    rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&accepted, true)?;
+    Ok((accepted, peer))
+}
+
+/// How a connect that was under way ended. `WouldBlock`: it has not.
+pub(crate) fn connect_result(fd: impl AsFd) -> io::Result<()> {
+    rustix::net::sockopt::socket_error(&fd)??;
+    // Writable without an error and yet not connected: the event came from before the connect.
+    match rustix::net::getpeername(&fd) {
+        Ok(_) => Ok(()),
+        Err(Errno::NOTCONN) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a stream socket needs once, before the first write.
+pub(crate) fn prepare_stream(fd: impl AsFd) -> io::Result<()> {
+    #[cfg(target_vendor = "apple")]
+    socket2::SockRef::from(&fd).set_nosigpipe(true)?;
+    let _ = fd;
+    Ok(())
+}
+
+#[inline]
+fn retry<R>(mut call: impl FnMut() -> Result<R, Errno>) -> io::Result<R> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result.map_err(io::Error::from),
+        }
+    }
+}

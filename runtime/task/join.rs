@@ -1,0 +1,219 @@
+//! What users hold of a task: [`JoinHandle`], [`AbortHandle`] and [`Id`], all of them a key and a way to the loop.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::current;
+use crate::inbox::Chore;
+use crate::remote::{LoopId, Remote};
+use crate::table::Key;
+use crate::task::JoinError;
+use crate::task::table::{Ending, Wait};
+
+/// Which task. Never used twice in a process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Id {
+    pub(crate) loop_id: LoopId,
+    pub(crate) key: Key,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.key)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({} of {})", self, self.loop_id)
+    }
+}
+
+/// A spawned task: await it for its output. Dropping it detaches the task, which runs on.
+///
+/// It may be sent to other threads and dropped or cancelled there, but it is awaited on its own loop; elsewhere
+/// it gives [`JoinError::is_foreign`]. To wait on another thread, spawn with
+/// [`Handle::spawn`](crate::Handle::spawn).
+///
+/// Awaiting is cancel safe: the output stays with the task until a poll returns it.
+///
+/// # Panics
+///
+/// When polled again after it has given the output.
+///
+/// # Examples
+///
+/// ```
+/// # wheelhouse_runtime::run(async {
+/// let task = wheelhouse_runtime::spawn(async { 6 * 7 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # });
+/// ```
+pub struct JoinHandle<T> {
+    remote: Arc<Remote>,
+    /// `Key::NONE` if there is no task: it was refused by a loop that closes, or has given its output.
+    key: Key,
+    is_done: bool,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(remote: Arc<Remote>, key: Key) -> JoinHandle<T> {
+        JoinHandle { remote, key, is_done: false, output: PhantomData }
+    }
+
+    /// Cancels the task: its future is dropped in the loop's next batch, never inside a poll, and awaiting the handle
+    /// gives [`JoinError::is_cancelled`]. A task that has finished, or finishes in the poll under
+    /// way, keeps its output. Works on any thread.
+    pub fn cancel(&self) {
+        cancel(&self.remote, self.key);
+    }
+
+    /// [`cancel`](Self::cancel) under tokio's name.
+    pub fn abort(&self) {
+        self.cancel();
+    }
+
+    /// A handle that can cancel the task and nothing else.
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle { remote: self.remote.clone(), key: self.key }
+    }
+
+    /// Whether the task has ended. On another thread than the loop's: whether the loop is closed.
+    pub fn is_finished(&self) -> bool {
+        is_finished(&self.remote, self.key)
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> Id {
+        Id { loop_id: self.remote.id, key: self.key }
+    }
+
+    /// The task's name, if it was given one. Known on the loop's thread while the task is there.
+    pub fn name(&self) -> Option<String> {
+        let about = current::with(self.remote.id, |state| state.tasks.about(self.key));
+        about.flatten()?.name.map(|name| name.to_string())
+    }
+
+    fn error(&self, make: impl FnOnce(Option<Id>) -> JoinError) -> JoinError {
+        make((self.key != Key::NONE).then(|| self.id()))
+    }
+}
+
+impl<T: 'static> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.is_done, "a `JoinHandle` was polled after it had given its output");
+        let state = match current::of(self.remote.id) {
+            Some(state) if self.key != Key::NONE => state,
+            None if self.key != Key::NONE && !self.remote.is_closed() => {
+                return Poll::Ready(Err(self.error(JoinError::foreign)));
+            }
+            _ => {
+                self.is_done = true;
+                return Poll::Ready(Err(self.error(JoinError::closed)));
+            }
+        };
+        let waiter = state.polled.waiter(cx);
+        match state.tasks.join(self.key, waiter) {
+            Err(replaced) => {
+                drop(replaced);
+                state.polled.set_waits(Wait::Task(self.key));
+                Poll::Pending
+            }
+            Ok(ending) => {
+                self.is_done = true;
+                Poll::Ready(self.output_of(ending))
+            }
+        }
+    }
+}
+
+impl<T: 'static> JoinHandle<T> {
+    fn output_of(&self, ending: Ending) -> Result<T, JoinError> {
+        match ending {
+            Ending::Output(mut cell) => {
+                let mut output: Option<T> = None;
+                cell.as_mut().take_output(&mut output);
+                output.ok_or_else(|| self.error(JoinError::closed))
+            }
+            Ending::Cancelled => Err(self.error(JoinError::cancelled)),
+            Ending::Panicked(payload) => Err(self.error(|id| JoinError::panicked(id, payload))),
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if self.is_done || self.key == Key::NONE {
+            return;
+        }
+        match current::of(self.remote.id) {
+            Some(state) => {
+                let about = state.tasks.about(self.key);
+                if let Some(ending) = state.tasks.detach(self.key) {
+                    state.drop_ending(ending, about);
+                }
+            }
+            None => self.remote.post_chore(Chore::DetachTask(self.key)),
+        }
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinHandle(task {} of {})", self.id(), self.remote.label())
+    }
+}
+
+/// Cancels a task, from any thread; holds neither the task nor its output.
+#[derive(Clone)]
+pub struct AbortHandle {
+    remote: Arc<Remote>,
+    key: Key,
+}
+
+impl AbortHandle {
+    /// As [`JoinHandle::cancel`].
+    pub fn cancel(&self) {
+        cancel(&self.remote, self.key);
+    }
+
+    /// [`cancel`](Self::cancel) under tokio's name.
+    pub fn abort(&self) {
+        self.cancel();
+    }
+
+    /// As [`JoinHandle::is_finished`].
+    pub fn is_finished(&self) -> bool {
+        is_finished(&self.remote, self.key)
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> Id {
+        Id { loop_id: self.remote.id, key: self.key }
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AbortHandle(task {} of {})", self.id(), self.remote.label())
+    }
+}
+
+fn cancel(remote: &Remote, key: Key) {
+    match current::of(remote.id) {
+        Some(state) => state.cancel(key),
+        None => remote.post_chore(Chore::CancelTask(key)),
+    }
+}
+
+fn is_finished(remote: &Remote, key: Key) -> bool {
+    current::with(remote.id, |state| state.tasks.is_finished(key))
+        .unwrap_or_else(|| remote.is_closed())
+}

@@ -1,0 +1,189 @@
+//! Spawning tasks and blocking jobs on the loop of this thread.
+
+use std::future::{Future, pending};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use crate::current;
+use crate::event_loop::LoopState;
+use crate::reply::{Reply, reply};
+use crate::table::Key;
+use crate::task::cell::{self, BoxedCell};
+use crate::task::table::{About, Kind, Wait};
+use crate::task::{Id, JoinError, JoinHandle};
+
+/// Spawns a task on the loop of this thread. It first runs in the loop's next batch.
+///
+/// The future need not be `Send`. The loop owns the task: dropping the handle detaches it. On a loop that is
+/// closing the future is dropped and the handle gives [`JoinError::is_closed`].
+///
+/// # Panics
+///
+/// If no loop is running on this thread.
+///
+/// # Examples
+///
+/// ```
+/// # wheelhouse_runtime::run(async {
+/// let rc = std::rc::Rc::new(21);
+/// let task = wheelhouse_runtime::spawn(async move { *rc * 2 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    Builder::new().spawn(future)
+}
+
+/// Runs a closure that blocks on a thread of the loop's pool. The task that comes back waits for it.
+///
+/// Cancelling the task drops a job that has not started; one that runs goes on, and its result is dropped. A panic in the
+/// closure is the task's panic. When the system refuses the pool's first thread, the task panics with a message that says so.
+///
+/// # Panics
+///
+/// If no loop is running on this thread.
+///
+/// # Examples
+///
+/// ```
+/// # wheelhouse_runtime::run(async {
+/// let sum = wheelhouse_runtime::spawn_blocking(|| (1..=1000u32).sum::<u32>());
+/// assert_eq!(sum.await.unwrap(), 500_500);
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn_blocking<F, T>(work: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Builder::new().spawn_blocking(work)
+}
+
+/// The task that is being polled on this thread; `None` outside one.
+pub fn current() -> Option<Id> {
+    let state = current::get()?;
+    let key = state.polled.key();
+    (key != Key::NONE).then(|| Id { loop_id: state.remote.id, key })
+}
+
+/// Spawns with more to say about the task.
+///
+/// # Examples
+///
+/// ```
+/// use wheelhouse_runtime::task::Builder;
+/// # wheelhouse_runtime::run(async {
+/// let task = Builder::new().name("answer").spawn(async { 42 });
+/// assert_eq!(task.name().as_deref(), Some("answer"));
+/// # task.await.unwrap();
+/// # });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a task builder does nothing until it spawns"]
+pub struct Builder {
+    name: Option<Rc<str>>,
+}
+
+impl Builder {
+    /// A task without a name.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the task, for reports and the task tree.
+    pub fn name(mut self, name: impl AsRef<str>) -> Builder {
+        self.name = Some(Rc::from(name.as_ref()));
+        self
+    }
+
+    /// As [`spawn`].
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let state = current::expect("spawn");
+        let mut about = About::new(Kind::Task, Location::caller(), state.polled.key());
+        about.name = self.name;
+        state.spawn(cell::boxed(future), about)
+    }
+
+    /// As [`spawn_blocking`].
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn spawn_blocking<F, T>(self, work: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let state = current::expect("spawn_blocking");
+        let location = Location::caller();
+        let mut about = About::new(Kind::Blocking, location, state.polled.key());
+        about.name = self.name;
+        let (sender, answer) = reply();
+        let job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            sender.give(result.map_err(|payload| JoinError::panicked(None, payload)));
+        });
+        let refused = state.blocking.submit(job, location).err();
+        state.spawn(cell::boxed(await_job(answer, refused)), about)
+    }
+}
+
+/// The task that stands for a blocking job: ends as the job ended.
+async fn await_job<T>(answer: Reply<T>, refused: Option<std::io::Error>) -> T {
+    if let Some(error) = refused {
+        let text = format!("the system refused a thread for a blocking job: {error}");
+        resume_unwind(Box::new(text));
+    }
+    if let Some(state) = current::get() {
+        state.polled.set_waits(Wait::Blocking);
+    }
+    match answer.await {
+        Ok(output) => output,
+        Err(error) => match error.try_into_panic() {
+            Ok(payload) => resume_unwind(payload),
+            // The pool closed before the job started.
+            Err(_) => {
+                if let Some(state) = current::get() {
+                    state.cancel(state.polled.key());
+                }
+                pending().await
+            }
+        },
+    }
+}
+
+impl LoopState {
+    pub(crate) fn spawn<T>(&self, cell: BoxedCell, about: About) -> JoinHandle<T> {
+        let key = self.spawn_cell(cell, about).unwrap_or(Key::NONE);
+        JoinHandle::new(self.remote.clone(), key)
+    }
+
+    /// Edge 1 of a task's life; `None` on a loop that is closing.
+    pub(crate) fn spawn_cell(&self, cell: BoxedCell, about: About) -> Option<Key> {
+        if self.closing.get() {
+            // A drop is foreign code: no borrow is held here.
+            drop(cell);
+            return None;
+        }
+        self.counters.spawned.add(1);
+        let key = self.tasks.insert(cell, about);
+        self.queue.push(key);
+        Some(key)
+    }
+}

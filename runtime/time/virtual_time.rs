@@ -1,0 +1,68 @@
+//! Moving a virtual clock by hand.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::current;
+use crate::event_loop::LoopState;
+use crate::task::yield_now;
+
+/// Stops the jumps of a virtual clock: from here on it moves by [`advance`] only.
+///
+/// # Panics
+///
+/// On a loop with the real clock, and where no loop is running.
+#[track_caller]
+pub fn pause() {
+    virtual_loop("time::pause").clock.set_paused(true);
+}
+
+/// Lets a virtual clock jump again.
+///
+/// # Panics
+///
+/// On a loop with the real clock, and where no loop is running.
+#[track_caller]
+pub fn resume() {
+    virtual_loop("time::resume").clock.set_paused(false);
+}
+
+/// Moves a virtual clock forward and lets what is due then run once.
+///
+/// # Panics
+///
+/// On a loop with the real clock, and where no loop is running.
+///
+/// # Examples
+///
+/// ```
+/// use wheelhouse_runtime::{Clock, EventLoop, time};
+/// use time::{Duration, Instant};
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual { settle: None }).build()?;
+/// event_loop.block_on(async {
+///     let start = Instant::now();
+///     time::advance(Duration::from_secs(3600)).await;
+///     assert_eq!(start.elapsed(), Duration::from_secs(3600));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn advance(duration: Duration) -> impl Future<Output = ()> {
+    virtual_loop("time::advance").clock.advance(duration);
+    async {
+        // Once for the timers to fire, once for what they woke to run.
+        yield_now().await;
+        yield_now().await;
+    }
+}
+
+#[track_caller]
+fn virtual_loop(what: &str) -> Rc<LoopState> {
+    let state = current::expect(what);
+    assert!(
+        state.clock.is_virtual(),
+        "`{what}` was called on a loop with the real clock, which cannot be moved. Make the loop \
+         with `EventLoop::builder().clock(Clock::Virtual {{ settle: None }})`."
+    );
+    state
+}
