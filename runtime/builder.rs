@@ -15,18 +15,14 @@ use crate::owner::EventLoop;
 use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
-use crate::run::Polled;
 use crate::selector::scripted::{Script, ScriptedSelector};
 use crate::selector::{MioSelector, Selector};
+use crate::task::polled::Polled;
 use crate::task::queue::RunQueue;
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock};
 use crate::time::wheel::Wheel;
-
-/// While tasks are runnable the selector is asked after so many polls: a call costs as much as some eight polls, so
-/// this keeps it below an eighth, and an event waits a few microseconds at most.
-const POLLS_PER_SELECT: u32 = 61;
 
 /// Which selector a loop waits with.
 #[derive(Clone, Debug, Default)]
@@ -174,15 +170,16 @@ impl Builder {
         let remote = Remote::new(self.name.clone(), registrar, selector.has_true_edges());
         let remote = Arc::new(remote);
         let clock = LoopClock::new(self.clock);
-        let alarm = Alarm::new(clock.origin(), &*remote.registrar)?;
+        let alarm = Alarm::new(&*remote.registrar)?;
         let state = LoopState {
             tasks: Tasks::new(remote.clone(), Location::caller()),
             queue: RunQueue::new(remote.clone()),
             reactor: Reactor::default(),
             wheel: RefCell::new(Wheel::new(0)),
             blocking: BlockingPool::new(self.pool_settings(), remote.clone()),
-            pace: Pace::new(POLLS_PER_SELECT),
+            pace: Pace::default(),
             polled: Polled::new(),
+            batch: Cell::new(0),
             counters: Counters::default(),
             limits: Limits {
                 events_per_turn: self.events_per_turn,
@@ -225,11 +222,7 @@ impl Builder {
 
     fn into_hooks(self) -> Hooks {
         let debug = self.debug.then_some(Duration::from_millis(100));
-        Hooks {
-            observer: self.observer,
-            slow_poll: self.slow_task_threshold.or(debug),
-            seed: self.seed.map(Cell::new),
-        }
+        Hooks::new(self.observer, self.slow_task_threshold.or(debug), self.seed)
     }
 }
 

@@ -87,6 +87,21 @@ pub(crate) fn with<R>(id: LoopId, with: impl FnOnce(&LoopState) -> R) -> Option<
     found.unwrap_or(None)
 }
 
+/// Calls `with` with the loop of this thread, for `what`, which cannot do without. `with` must run no foreign code.
+///
+/// # Panics
+///
+/// If there is none.
+#[inline]
+#[track_caller]
+pub(crate) fn expect_with<R>(what: &str, with: impl FnOnce(&LoopState) -> R) -> R {
+    let found = CURRENT.try_with(|current| current.borrow().as_ref().map(|entered| with(&entered.state)));
+    match found {
+        Ok(Some(result)) => result,
+        _ => no_loop(what),
+    }
+}
+
 /// The loop `id` if it is this thread's.
 #[inline]
 pub(crate) fn of(id: LoopId) -> Option<Rc<LoopState>> {

@@ -17,8 +17,10 @@ use crate::inbox::{Chore, Message};
 use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
-use crate::run::{Polled, Root};
+use crate::run::Root;
 use crate::selector::{Event, Selector};
+use crate::table::Key;
+use crate::task::polled::Polled;
 use crate::task::queue::RunQueue;
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
@@ -37,6 +39,8 @@ pub(crate) struct LoopState {
     pub(crate) pace: Pace,
     /// The poll under way, and what its leaf futures say.
     pub(crate) polled: Polled,
+    /// Numbers the batches.
+    pub(crate) batch: Cell<u32>,
     pub(crate) counters: Counters,
     pub(crate) hooks: Hooks,
     pub(crate) limits: Limits,
@@ -78,24 +82,40 @@ enum Ask {
 
 impl LoopState {
     /// One turn: the stages, in order. The queue must have been told that the loop turns.
+    #[inline]
     pub(crate) fn turn(&self, root: &mut Root<'_>, patience: Patience) -> io::Result<()> {
-        let ask = self.deadline(patience); // 1
-        self.select(ask)?; //                 2
-        self.take_inbox(); //                 3
-        self.dispatch(); //                   4
-        self.timers(); //                     5
-        self.wake(); //                       6
-        self.run(root); //                    7
-        self.observe(); //                    8
+        // While tasks are runnable there is mostly nothing else to do, and no need to look twice.
+        if self.has_more_to_do_than_run() {
+            let ask = self.deadline(patience); // 1
+            self.select(ask)?; //                 2
+            self.take_inbox(); //                 3
+            self.dispatch(); //                   4
+            self.timers(); //                     5
+            self.wake(); //                       6
+        }
+        self.run(root); //                        7
+        self.observe(); //                        8
         Ok(())
+    }
+
+    /// Whether any stage before the seventh would do something.
+    #[inline]
+    fn has_more_to_do_than_run(&self) -> bool {
+        self.queue.is_empty()
+            || self.pace.select_is_due()
+            || self.remote.inbox().is_filled()
+            || self.wheel.borrow().earliest() != Tick::MAX
     }
 
     /// Stage 1: how long may the selector wait?
     fn deadline(&self, patience: Patience) -> Ask {
-        if self.queue.len() > 0 {
-            let due = self.pace.select_is_due();
-            return if due { Ask::Wait(Some(Duration::ZERO)) } else { Ask::Nothing };
+        if self.queue.is_empty() {
+            return self.idle_deadline(patience);
         }
+        if self.pace.select_is_due() { Ask::Wait(Some(Duration::ZERO)) } else { Ask::Nothing }
+    }
+
+    fn idle_deadline(&self, patience: Patience) -> Ask {
         let deadline = self.wheel.borrow_mut().next_deadline().unwrap_or(Tick::MAX);
         let timeout = if self.clock.is_virtual() {
             self.virtual_timeout(deadline, patience)
@@ -147,7 +167,13 @@ impl LoopState {
 
     /// Stage 2: wait for events.
     fn select(&self, ask: Ask) -> io::Result<()> {
-        let Ask::Wait(timeout) = ask else { return Ok(()) };
+        match ask {
+            Ask::Nothing => Ok(()),
+            Ask::Wait(timeout) => self.wait(timeout),
+        }
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut events = self.events.borrow_mut();
         let outcome = self.selector.borrow_mut().select(&mut events, timeout);
         self.remote.inbox().wake_up();
@@ -159,6 +185,9 @@ impl LoopState {
 
     /// Stage 3: what other threads sent, as entries of the run queue.
     fn take_inbox(&self) {
+        if !self.remote.inbox().is_filled() {
+            return;
+        }
         let mut messages = self.messages.take();
         self.remote.inbox().take(&mut messages);
         self.counters.messages.add(messages.len());
@@ -183,12 +212,23 @@ impl LoopState {
     }
 
     /// Stage 5: timers that are due become waiters to wake.
+    #[inline]
     pub(crate) fn timers(&self) {
         let earliest = self.wheel.borrow().earliest();
-        if self.may_jump.take() && self.queue.len() == 0 && self.woken.borrow().is_empty() {
-            self.clock.jump_to(earliest);
-        } else if earliest == Tick::MAX || !self.pace.read_is_due(true) {
+        if earliest != Tick::MAX {
+            self.fire_timers(earliest);
+        }
+    }
+
+    fn fire_timers(&self, earliest: Tick) {
+        let may_jump = self.may_jump.take();
+        // A batch that was not to be interrupted has seen that it is due, and read the clock for that.
+        let is_due = earliest <= self.pace.last_read();
+        if !may_jump && !is_due && !self.pace.is_read_due() {
             return;
+        }
+        if may_jump && self.queue.is_empty() && self.woken.borrow().is_empty() {
+            self.clock.jump_to(earliest);
         }
         let now = self.read_clock();
         if earliest <= now {
@@ -200,7 +240,14 @@ impl LoopState {
     }
 
     /// Stage 6: wake them, with no borrow held.
+    #[inline]
     pub(crate) fn wake(&self) {
+        if !self.woken.borrow().is_empty() {
+            self.wake_all();
+        }
+    }
+
+    fn wake_all(&self) {
         let mut woken = self.woken.take();
         for waiter in woken.drain(..) {
             self.wake_one(waiter);
@@ -218,7 +265,7 @@ impl LoopState {
     /// work. Whether it has some already.
     pub(crate) fn hand_back(&self, has_more: bool) -> bool {
         let deadline = self.wheel.borrow_mut().next_deadline();
-        let mut has_more = has_more || self.queue.len() > 0;
+        let mut has_more = has_more || !self.queue.is_empty();
         if let Some(deadline) = deadline {
             if self.clock.is_virtual() {
                 has_more |= self.virtual_timeout(deadline, Patience::Forever) == Some(Duration::ZERO);
@@ -249,8 +296,10 @@ impl LoopState {
         }
     }
 
+    #[inline]
     pub(crate) fn wake_one(&self, waiter: Waiter) {
         match waiter {
+            Waiter::Task(Key::NONE) => {}
             Waiter::Task(key) => self.queue.push(key),
             Waiter::Foreign(waker) => self.guard("a waker", || waker.wake()),
         }

@@ -16,7 +16,7 @@ use crate::remote::Remote;
 use crate::reply::{Reply, ReplySender, reply};
 use crate::table::Key;
 use crate::task::table::{About, Kind};
-use crate::task::{JoinError, cell};
+use crate::task::JoinError;
 
 /// A way to a loop from any thread: spawn on it, have it call something, stop it. Cheap to clone; it does not keep the loop
 /// alive.
@@ -170,8 +170,7 @@ impl<T> Delivery<T> {
         };
         let target = self.target.clone();
         let about = About::new(Kind::Task, self.location, Key::NONE);
-        let cell = cell::boxed(Remoted { future, delivery: self });
-        let Some(key) = state.spawn_cell(cell, about) else { return };
+        let Ok(key) = state.insert_task(Remoted { future, delivery: self }, about) else { return };
         drop(state.tasks.detach(key));
         let before = std::mem::replace(&mut *lock(&target), Target::Spawned(key));
         if matches!(before, Target::Cancelled) {

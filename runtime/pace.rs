@@ -9,19 +9,25 @@ use std::cell::Cell;
 use crate::time::wheel::Tick;
 
 /// The clock is read at least once in so many polls.
-const POLLS_PER_CLOCK_READ: u32 = 16;
+const POLLS_PER_READ: u64 = 16;
 
 /// While tasks are runnable the selector is asked when the clock shows that the last time was 50 us ago.
 const TICKS_PER_SELECT: Tick = 49;
 
-/// Polls of the rest between two pauses for timers, so that a task that re-arms a tiny sleep starves nobody.
-const POLLS_PER_PAUSE: u32 = 8;
+/// While tasks are runnable the selector is asked after so many polls: a call costs as much as some eight polls, so
+/// this keeps it below an eighth, and an event waits a few microseconds at most.
+const POLLS_PER_SELECT: u64 = 61;
 
+/// Polls of the rest between two pauses for timers, so that a task that re-arms a tiny sleep starves nobody.
+const POLLS_PER_PAUSE: u64 = 8;
+
+#[derive(Default)]
 pub(crate) struct Pace {
-    polls_per_select: u32,
-    polls_since_select: Cell<u32>,
-    polls_since_read: Cell<u32>,
-    polls_since_pause: Cell<u32>,
+    /// All polls so far, and how many they were when something was done last.
+    polls: Cell<u64>,
+    polls_at_select: Cell<u64>,
+    polls_at_read: Cell<u64>,
+    polls_at_pause: Cell<u64>,
     /// The selector waited, or a leaf future made a system call: time has passed unseen.
     time_passed: Cell<bool>,
     last_read: Cell<Tick>,
@@ -29,34 +35,30 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(polls_per_select: u32) -> Pace {
-        Pace {
-            polls_per_select,
-            polls_since_select: Cell::new(0),
-            polls_since_read: Cell::new(0),
-            polls_since_pause: Cell::new(0),
-            time_passed: Cell::new(true),
-            last_read: Cell::new(0),
-            last_select: Cell::new(0),
-        }
-    }
-
     #[inline]
     pub(crate) fn polled(&self) {
-        self.polls_since_select.set(self.polls_since_select.get() + 1);
-        self.polls_since_read.set(self.polls_since_read.get() + 1);
-        self.polls_since_pause.set(self.polls_since_pause.get() + 1);
+        self.polls.set(self.polls.get() + 1);
+    }
+
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.get()
     }
 
     pub(crate) fn selected(&self) {
-        self.polls_since_select.set(0);
+        self.polls_at_select.set(self.polls.get());
         self.last_select.set(self.last_read.get());
         self.time_passed.set(true);
     }
 
     pub(crate) fn read(&self, now: Tick) {
-        self.polls_since_read.set(0);
+        self.polls_at_read.set(self.polls.get());
         self.last_read.set(now);
+        self.time_passed.set(false);
+    }
+
+    /// No timer is pending: nobody is late, however much time has passed.
+    #[inline]
+    pub(crate) fn nothing_pends(&self) {
         self.time_passed.set(false);
     }
 
@@ -66,10 +68,10 @@ impl Pace {
     }
 
     pub(crate) fn paused(&self) {
-        self.polls_since_pause.set(0);
+        self.polls_at_pause.set(self.polls.get());
     }
 
-    /// A leaf future made a system call.
+    /// A leaf future made a system call, or the clock was moved.
     #[inline]
     pub(crate) fn note_time_passed(&self) {
         self.time_passed.set(true);
@@ -77,28 +79,40 @@ impl Pace {
 
     /// The selector is asked in the next turn, whatever is runnable.
     pub(crate) fn make_select_due(&self) {
-        self.polls_since_select.set(self.polls_per_select);
+        self.polls_at_select.set(self.polls.get().wrapping_sub(POLLS_PER_SELECT));
     }
 
     /// Whether the selector is due although tasks are runnable.
     #[inline]
     pub(crate) fn select_is_due(&self) -> bool {
-        self.polls_since_select.get() >= self.polls_per_select || self.select_is_overdue()
+        self.since(&self.polls_at_select) >= POLLS_PER_SELECT || self.select_is_overdue()
     }
 
     /// Whether the clock shows that the selector was not asked for long.
+    #[inline]
     pub(crate) fn select_is_overdue(&self) -> bool {
-        self.last_read.get().saturating_sub(self.last_select.get()) >= TICKS_PER_SELECT
+        self.last_read.get().wrapping_sub(self.last_select.get()) >= TICKS_PER_SELECT
     }
 
-    /// Whether the clock should be read now; `pending`: a timer is.
+    /// Whether the clock may have to be read: many polls were made, or time has passed unseen.
     #[inline]
-    pub(crate) fn read_is_due(&self, pending: bool) -> bool {
-        self.polls_since_read.get() >= POLLS_PER_CLOCK_READ || pending && self.time_passed.get()
+    pub(crate) fn is_read_due(&self) -> bool {
+        self.time_passed.get() || self.is_read_overdue()
+    }
+
+    /// Whether the clock has to be read even if no timer is pending, to know when to ask the selector.
+    #[inline]
+    pub(crate) fn is_read_overdue(&self) -> bool {
+        self.since(&self.polls_at_read) >= POLLS_PER_READ
     }
 
     /// Whether a batch may be interrupted for timers again.
     pub(crate) fn may_pause(&self) -> bool {
-        self.polls_since_pause.get() >= POLLS_PER_PAUSE
+        self.since(&self.polls_at_pause) >= POLLS_PER_PAUSE
+    }
+
+    #[inline]
+    fn since(&self, mark: &Cell<u64>) -> u64 {
+        self.polls.get().wrapping_sub(mark.get())
     }
 }

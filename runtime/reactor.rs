@@ -76,10 +76,9 @@ struct Slot {
     priority: Option<Box<Side>>,
 }
 
-#[derive(Default)]
 struct Side {
     stamp: u64,
-    polled: Option<Waiter>,
+    polled: Waiter,
     listed: Vec<(Ticket, Waiter)>,
 }
 
@@ -148,21 +147,21 @@ impl Reactor {
         direction: Direction,
         place: Place<'_>,
         waiter: Waiter,
-    ) -> Option<Waiter> {
+    ) -> Waiter {
         let mut sources = self.sources.borrow_mut();
-        let Some(slot) = sources.get_mut(key) else { return Some(waiter) };
+        let Some(slot) = sources.get_mut(key) else { return waiter };
         let side = slot.side(direction);
         match place {
-            Place::Polled => side.polled.replace(waiter),
+            Place::Polled => std::mem::replace(&mut side.polled, waiter),
             Place::Listed(ticket) => {
                 if let Some((_, kept)) = side.listed.iter_mut().find(|(kept, _)| kept == ticket) {
-                    return Some(std::mem::replace(kept, waiter));
+                    return std::mem::replace(kept, waiter);
                 }
                 let next = self.tickets.get() + 1;
                 self.tickets.set(next);
                 *ticket = Ticket(next);
                 side.listed.push((*ticket, waiter));
-                None
+                Waiter::NONE
             }
         }
     }
@@ -231,15 +230,25 @@ impl Slot {
     }
 }
 
+impl Default for Side {
+    fn default() -> Side {
+        Side { stamp: 0, polled: Waiter::NONE, listed: Vec::new() }
+    }
+}
+
 impl Side {
     #[inline]
     fn take_waiters(&mut self, woken: &mut Vec<Waiter>) {
         self.stamp += 1;
-        woken.extend(self.polled.take());
-        woken.extend(self.listed.drain(..).map(|(_, waiter)| waiter));
+        if !self.polled.is_none() {
+            woken.push(std::mem::replace(&mut self.polled, Waiter::NONE));
+        }
+        if !self.listed.is_empty() {
+            woken.extend(self.listed.drain(..).map(|(_, waiter)| waiter));
+        }
     }
 
     fn has_waiters(&self) -> bool {
-        self.polled.is_some() || !self.listed.is_empty()
+        !self.polled.is_none() || !self.listed.is_empty()
     }
 }

@@ -4,97 +4,19 @@
 //! stages 5 and 6 run, and the tasks that timers woke run next, each at most once a batch; whatever else
 //! is added goes behind the batch.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::task::{Context, Poll, RawWakerVTable, Waker};
+use std::task::{Context, Poll};
 
 use crate::debug::report;
 use crate::event_loop::LoopState;
 use crate::table::Key;
-use crate::task::cell::{self, BoxedCell};
-use crate::task::table::{About, Ending, Kind, Lent, Next, Wait};
-use crate::task::waker::OwnWaker;
+use crate::task::cell::BoxedCell;
+use crate::task::table::{About, Ending, Kind, Next};
 use crate::time::wheel::Tick;
-use crate::waiter::Waiter;
 
 /// Polls the future that is not a task: `block_on`'s.
 pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) + 'a;
-
-/// The poll under way.
-pub(crate) struct Polled {
-    key: Cell<Key>,
-    /// Data and vtable of the task's own waker: tells it from a combinator's.
-    waker: Cell<Option<(*const (), &'static RawWakerVTable)>>,
-    budget: Cell<u32>,
-    waits: Cell<Wait>,
-    batch: Cell<u64>,
-}
-
-impl Polled {
-    pub(crate) fn new() -> Polled {
-        Polled {
-            key: Cell::new(Key::NONE),
-            waker: Cell::new(None),
-            budget: Cell::new(0),
-            waits: Cell::new(Wait::Unknown),
-            batch: Cell::new(0),
-        }
-    }
-
-    /// The task that is being polled, or `Key::NONE`.
-    pub(crate) fn key(&self) -> Key {
-        self.key.get()
-    }
-
-    /// Says what the current task waits for.
-    #[inline]
-    pub(crate) fn set_waits(&self, waits: Wait) {
-        self.waits.set(waits);
-    }
-
-    /// Who is to be woken for this context: the current task by key if the waker is its own.
-    #[inline]
-    pub(crate) fn waiter(&self, cx: &Context<'_>) -> Waiter {
-        let waker = cx.waker();
-        match self.waker.get() {
-            Some((data, vtable)) if data == waker.data() && vtable == waker.vtable() => {
-                Waiter::Task(self.key.get())
-            }
-            _ => Waiter::Foreign(waker.clone()),
-        }
-    }
-
-    /// Spends one operation of the poll's budget. `false`: it is gone, the future was woken and must yield.
-    #[inline]
-    pub(crate) fn spend(&self, cx: &Context<'_>) -> bool {
-        match self.budget.get() {
-            0 if self.key.get() != Key::NONE => {
-                self.waits.set(Wait::Yielded);
-                cx.waker().wake_by_ref();
-                false
-            }
-            left => {
-                self.budget.set(left.saturating_sub(1));
-                true
-            }
-        }
-    }
-
-    #[inline]
-    fn begin(&self, key: Key, waker: &Waker, budget: u32) {
-        self.key.set(key);
-        self.waker.set(Some((waker.data(), waker.vtable())));
-        self.budget.set(budget);
-        self.waits.set(Wait::Unknown);
-    }
-
-    #[inline]
-    fn end(&self) {
-        self.key.set(Key::NONE);
-        self.waker.set(None);
-    }
-}
 
 impl LoopState {
     /// Stage 7: the tasks that were runnable when the stage began, not those they add.
@@ -103,22 +25,30 @@ impl LoopState {
         if count == 0 {
             return;
         }
-        self.polled.batch.set(self.polled.batch.get() + 1);
+        self.batch.set(self.batch.get().wrapping_add(1));
         self.hooks.shuffle(&self.queue, count);
         for _ in 0..count {
             let Some(key) = self.queue.pop() else { break };
             self.run_one(key, root);
-            let earliest = self.wheel.borrow().earliest();
-            if self.pace.read_is_due(earliest != Tick::MAX) {
-                let now = self.read_clock();
-                if earliest <= now && self.pace.may_pause() {
-                    self.pause_for_timers(root);
-                }
-                if self.pace.select_is_overdue() {
-                    break;
-                }
+            if self.pace.is_read_due() && self.look_at_the_clock(root) {
+                break;
             }
         }
+    }
+
+    /// In the middle of a batch: fires timers that have come due. Whether the batch is to end early, so that
+    /// the selector is asked.
+    fn look_at_the_clock(&self, root: &mut Root<'_>) -> bool {
+        let earliest = self.wheel.borrow().earliest();
+        if earliest == Tick::MAX && !self.pace.is_read_overdue() {
+            self.pace.nothing_pends();
+            return false;
+        }
+        let now = self.read_clock();
+        if earliest <= now && self.pace.may_pause() {
+            self.pause_for_timers(root);
+        }
+        self.pace.select_is_overdue()
     }
 
     /// Fires timers in the middle of a batch and runs the tasks they woke.
@@ -127,74 +57,84 @@ impl LoopState {
         self.pace.note_time_passed();
         self.timers();
         self.wake();
-        self.pace.paused();
-        let mut woken = Vec::new();
-        self.queue.split_off(behind, &mut woken);
-        for key in woken {
-            if self.tasks.board_express(key, self.polled.batch.get()) {
+        for key in self.queue.split_off(behind) {
+            if self.tasks.board_express(key, self.batch.get()) {
                 self.run_one(key, root);
             } else {
                 self.queue.push(key);
             }
         }
+        // Their polls are none of the rest's.
+        self.pace.paused();
     }
 
+    #[inline(always)]
     fn run_one(&self, key: Key, root: &mut Root<'_>) {
+        if key == self.tasks.root() {
+            return self.poll_root(key, root);
+        }
         match self.tasks.begin(key) {
-            Next::Poll(lent) => self.poll(key, lent),
-            Next::PollRoot(waker) => self.poll_root(key, waker, root),
+            Next::Poll(cell) => self.poll(key, cell),
             Next::Drop(cell) => {
                 let ending = match self.drop_caught(cell) {
                     Ok(()) => Ending::Cancelled,
                     Err(payload) => Ending::Panicked(payload),
                 };
-                self.finish(key, None, ending);
+                self.finish_without(key, ending);
             }
             Next::Nothing => {}
         }
     }
 
-    fn poll(&self, key: Key, mut lent: Lent) {
+    #[inline]
+    fn poll(&self, key: Key, mut cell: BoxedCell) {
         self.pace.polled();
-        self.counters.polls.add(1);
-        self.polled.begin(key, &lent.waker.waker, self.limits.budget);
+        self.polled.begin(key, self.limits.budget);
         let started = self.hooks.poll_starts();
-        let mut cx = Context::from_waker(&lent.waker.waker);
-        let outcome = catch_unwind(AssertUnwindSafe(|| lent.cell.as_mut().poll(&mut cx)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| cell.as_mut().poll(&self.polled)));
         if let Some(started) = started {
             self.hooks.poll_ended(started, || self.tasks.about(key));
         }
         match outcome {
-            Ok(Poll::Pending) => self.tasks.put_back(key, lent, self.polled.waits.get()),
-            Ok(Poll::Ready(())) => self.finish(key, Some(lent.waker), Ending::Output(lent.cell)),
+            Ok(Poll::Pending) => self.tasks.put_back(key, cell, self.polled.waits()),
+            Ok(Poll::Ready(())) => self.finish_with_output(key, cell),
             Err(payload) => {
-                if let Err(second) = self.drop_caught(lent.cell) {
-                    report::second_panic(&*second, self.tasks.about(key));
+                if let Err(second) = self.drop_caught(cell) {
+                    report::second_panic(second, self.tasks.about(key));
                 }
-                self.finish(key, Some(lent.waker), Ending::Panicked(payload));
+                self.finish_without(key, Ending::Panicked(payload));
             }
         }
         self.polled.end();
     }
 
-    fn poll_root(&self, key: Key, waker: OwnWaker, root: &mut Root<'_>) {
+    fn poll_root(&self, key: Key, root: &mut Root<'_>) {
         self.pace.polled();
-        self.polled.begin(key, &waker.waker, self.limits.budget);
+        let waker = self.tasks.root_waker();
+        self.polled.begin(key, self.limits.budget);
+        self.polled.lend(waker);
         // The root catches its own panics, to pass them to the caller of `block_on`.
-        root(&mut Context::from_waker(&waker.waker));
-        self.tasks.put_root_back(waker, self.polled.waits.get());
+        root(&mut Context::from_waker(waker));
         self.polled.end();
     }
 
-    fn finish(&self, key: Key, waker: Option<OwnWaker>, ending: Ending) {
-        let about = self.tasks.about_if_panicked(key, &ending);
-        let (joiner, unwanted) = self.tasks.finish(key, waker, ending);
+    #[inline]
+    fn finish_with_output(&self, key: Key, cell: BoxedCell) {
+        let (joiner, unwanted) = self.tasks.finish_with_output(key, cell);
+        if let Some(cell) = unwanted {
+            self.drop_ending(Ending::Output(cell), None);
+        }
+        self.wake_one(joiner);
+    }
+
+    #[cold]
+    fn finish_without(&self, key: Key, ending: Ending) {
+        let about = self.tasks.about(key);
+        let (joiner, unwanted) = self.tasks.finish_without(key, ending);
         if let Some(ending) = unwanted {
             self.drop_ending(ending, about);
         }
-        if let Some(joiner) = joiner {
-            self.wake_one(joiner);
-        }
+        self.wake_one(joiner);
     }
 
     /// Drops what a task left and nobody wants; a panic is reported.
@@ -202,11 +142,11 @@ impl LoopState {
         match ending {
             Ending::Output(cell) => {
                 if let Err(payload) = self.drop_caught(cell) {
-                    report::unread_panic(&*payload, about);
+                    report::unread_panic(payload, about);
                 }
             }
             Ending::Cancelled => {}
-            Ending::Panicked(payload) => report::unread_panic(&*payload, about),
+            Ending::Panicked(payload) => report::unread_panic(payload, about),
         }
     }
 
@@ -217,7 +157,7 @@ impl LoopState {
     /// Runs foreign code outside stage 7: a panic in it is reported and goes no further.
     pub(crate) fn guard(&self, what: &str, run: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-            report::foreign_panic(what, &*payload);
+            report::foreign_panic(what, payload);
         }
     }
 
@@ -231,14 +171,14 @@ impl LoopState {
     /// A callback is a task that runs once and that nobody awaits.
     pub(crate) fn queue_callback(&self, call: Box<dyn FnOnce() + Send>) {
         let mut call = Some(call);
-        let cell = cell::boxed(poll_fn(move |_| {
+        let callback = poll_fn(move |_| {
             if let Some(call) = call.take() {
                 call();
             }
             Poll::Ready(())
-        }));
+        });
         let about = About::new(Kind::Callback, Location::caller(), self.polled.key());
-        let key = self.tasks.insert(cell, about);
+        let key = self.tasks.insert(callback, about);
         let _ = self.tasks.detach(key);
         self.queue.push(key);
     }
@@ -246,14 +186,14 @@ impl LoopState {
     /// Has what a task left dropped in stage 7.
     pub(crate) fn queue_ending(&self, ending: Ending) {
         let mut ending = Some(ending);
-        let cell = cell::boxed(poll_fn(move |_| {
+        let callback = poll_fn(move |_| {
             if let Some(Ending::Panicked(payload)) = ending.take() {
-                report::unread_panic(&*payload, None);
+                report::unread_panic(payload, None);
             }
             Poll::Ready(())
-        }));
+        });
         let about = About::new(Kind::Callback, Location::caller(), Key::NONE);
-        let key = self.tasks.insert(cell, about);
+        let key = self.tasks.insert(callback, about);
         let _ = self.tasks.detach(key);
         self.queue.push(key);
     }

@@ -101,9 +101,9 @@ impl LoopState {
         }
         self.blocking.close();
         for key in self.tasks.unfinished() {
-            if let Next::Poll(lent) = self.tasks.begin(key) {
-                self.guard("the drop of a task", || drop(lent.cell));
-                let (joiner, _) = self.tasks.finish(key, None, Ending::Cancelled);
+            if let Next::Poll(cell) | Next::Drop(cell) = self.tasks.begin(key) {
+                self.guard("the drop of a task", || drop(cell));
+                let (joiner, _) = self.tasks.finish_without(key, Ending::Cancelled);
                 self.guard("a waker", || drop(joiner));
             }
         }

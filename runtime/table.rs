@@ -94,6 +94,7 @@ impl<T> Table<T> {
         key
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
         Some(self.entries.remove(key.index()).value)

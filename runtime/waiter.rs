@@ -16,3 +16,12 @@ pub(crate) enum Waiter {
     /// Whatever this waker stands for. Calling, cloning and dropping it is foreign code: never under a borrow.
     Foreign(Waker),
 }
+
+impl Waiter {
+    /// Nobody: no task has this key.
+    pub(crate) const NONE: Waiter = Waiter::Task(Key::NONE);
+
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Waiter::Task(Key::NONE))
+    }
+}

@@ -29,16 +29,26 @@ pub trait Observer {
     }
 }
 
-#[derive(Default)]
 pub(crate) struct Hooks {
-    pub(crate) observer: Option<Box<dyn Observer>>,
+    observer: Option<Box<dyn Observer>>,
     /// A poll that takes longer is reported.
-    pub(crate) slow_poll: Option<Duration>,
+    slow_poll: Option<Duration>,
     /// State of the generator that shuffles batches.
-    pub(crate) seed: Option<Cell<u64>>,
+    seed: Option<Cell<u64>>,
+    /// Whether the observer or the watch wants to know how long a poll took.
+    times_polls: bool,
 }
 
 impl Hooks {
+    pub(crate) fn new(
+        observer: Option<Box<dyn Observer>>,
+        slow_poll: Option<Duration>,
+        seed: Option<u64>,
+    ) -> Hooks {
+        let times_polls = observer.is_some() || slow_poll.is_some();
+        Hooks { observer, slow_poll, seed: seed.map(Cell::new), times_polls }
+    }
+
     #[inline]
     pub(crate) fn turn_ended(&self) {
         if let Some(observer) = &self.observer {
@@ -48,7 +58,7 @@ impl Hooks {
 
     #[inline]
     pub(crate) fn poll_starts(&self) -> Option<Instant> {
-        (self.slow_poll.is_some() || self.observer.is_some()).then(Instant::now)
+        self.times_polls.then(Instant::now)
     }
 
     pub(crate) fn poll_ended(&self, started: Instant, about: impl FnOnce() -> Option<About>) {
@@ -61,7 +71,7 @@ impl Hooks {
         if is_slow {
             guard(|| {
                 tracing::warn!(
-                    task = about.name.as_deref().unwrap_or("unnamed"),
+                    task = about.name().unwrap_or("unnamed"),
                     spawned_at = %about.location,
                     took_us = took.as_micros() as u64,
                     "a task held the loop; long work belongs in `spawn_blocking`"
@@ -69,7 +79,7 @@ impl Hooks {
             });
         }
         if let Some(observer) = &self.observer {
-            guard(|| observer.task_polled(about.name.as_deref(), about.location, took));
+            guard(|| observer.task_polled(about.name(), about.location, took));
         }
     }
 
@@ -92,6 +102,6 @@ fn split_mix(state: &Cell<u64>) -> u64 {
 
 fn guard(run: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-        report::foreign_panic("an observer", &*payload);
+        report::foreign_panic("an observer", payload);
     }
 }

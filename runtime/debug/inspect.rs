@@ -14,7 +14,7 @@ impl LoopState {
             turns: counters.turns.get(),
             selects: counters.selects.get(),
             events: counters.events.get(),
-            polls: counters.polls.get(),
+            polls: self.pace.polls(),
             messages: counters.messages.get(),
             timers_fired: counters.timers_fired.get(),
             spawned: counters.spawned.get(),
@@ -35,7 +35,7 @@ impl LoopState {
             }
             tasks.push(TaskInfo {
                 id: self.id_of(key),
-                name: about.name.as_deref().map(str::to_owned),
+                name: about.name().map(str::to_owned),
                 location: about.location,
                 parent: (about.parent != Key::NONE).then(|| self.id_of(about.parent)),
                 waits_for: if is_finished { WaitsFor::Joined } else { self.waits_for(key, waits) },
@@ -59,7 +59,6 @@ impl LoopState {
             }
             Wait::Task(key) => WaitsFor::Task(self.id_of(key)),
             Wait::Blocking => WaitsFor::Blocking,
-            Wait::Yielded => WaitsFor::Turn,
         }
     }
 

@@ -7,7 +7,6 @@ pub(crate) struct Counters {
     pub(crate) turns: Count,
     pub(crate) selects: Count,
     pub(crate) events: Count,
-    pub(crate) polls: Count,
     pub(crate) messages: Count,
     pub(crate) timers_fired: Count,
     pub(crate) spawned: Count,

@@ -50,8 +50,6 @@ pub enum WaitsFor {
     Task(crate::task::Id),
     /// A job on the blocking pool.
     Blocking,
-    /// Its turn: it has yielded.
-    Turn,
     /// Something this runtime does not know: a channel, a lock, a foreign future.
     Unknown,
 }
@@ -110,7 +108,6 @@ impl fmt::Display for WaitsFor {
             WaitsFor::Timer(left) => write!(f, "sleeps for {left:?} more"),
             WaitsFor::Task(id) => write!(f, "awaits task {id}"),
             WaitsFor::Blocking => f.write_str("waits for a blocking job"),
-            WaitsFor::Turn => f.write_str("has yielded"),
             WaitsFor::Unknown => f.write_str("waits for something of its own"),
         }
     }

@@ -11,7 +11,7 @@
 //! that need more say what.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -149,7 +149,8 @@ impl Rig {
 
     /// Takes what there is.
     pub(super) fn settle(&mut self) {
-        while !self.wait(Some(Duration::ZERO)).is_empty() {}
+        let empty = (0..1_000).any(|_| self.wait(Some(Duration::ZERO)).is_empty());
+        assert!(empty, "there is no end to the events");
     }
 
     /// What a host loop sees.
@@ -342,9 +343,9 @@ fn a_reset_connection_is_an_error_and_closed_both_ways() {
 #[cfg(target_os = "linux")]
 fn an_error_of_a_datagram_socket_closes_nothing() {
     on_every_selector(|mut rig| {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        // Nobody is at port 1. A port that was bound and closed a moment ago would not do: a process
-        // that another test is starting may have it open still.
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Nobody is at port 1. A port that was bound and closed a moment ago would not do: a
+        // process that another test is starting may have it open still.
         socket.connect("127.0.0.1:1").unwrap();
         rig.register(&socket, key(1), Interest::BOTH);
         rig.settle();
@@ -566,16 +567,15 @@ fn none_of_a_hundred_thousand_wake_ups_of_four_threads_is_lost() {
     const BATCHES: usize = if cfg!(miri) { 5 } else { 1_000 };
     const WAKES: usize = 25;
     on_every_selector(|mut rig| {
-        let registrar = rig.registrar.clone();
         let (post, posted) = mpsc::channel();
-        thread::scope(|scope| {
+        thread::scope(move |scope| {
             for _ in 0..THREADS {
-                let (registrar, post) = (registrar.clone(), post.clone());
+                let (registrar, post) = (rig.registrar.clone(), post.clone());
                 scope.spawn(move || {
-                    let (notice, noticed) = mpsc::channel();
                     for _ in 0..BATCHES {
+                        let (notice, noticed) = mpsc::channel();
                         (1..WAKES).for_each(|_| registrar.wake().unwrap());
-                        post.send(notice.clone()).unwrap();
+                        post.send(notice).unwrap();
                         registrar.wake().unwrap();
                         noticed.recv().unwrap();
                     }
@@ -644,7 +644,9 @@ fn interrupt_a_wait(mut rig: Rig) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !over.load(Ordering::Acquire) {
+            // Not for ever, or a wait that fails would hang the test.
+            let began = Instant::now();
+            while !over.load(Ordering::Acquire) && began.elapsed() < GUARD {
                 let mut kill = Command::new("sh");
                 kill.args(["-c", "kill -URG $0"]).arg(thread);
                 assert!(kill.status().unwrap().success());

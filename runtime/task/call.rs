@@ -12,7 +12,6 @@ use crate::current;
 use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::Key;
-use crate::task::cell;
 use crate::task::table::{About, Kind};
 use crate::time::Instant;
 use crate::waiter::Waiter;
@@ -130,14 +129,14 @@ fn schedule(what: &str, when: Option<Instant>, call: impl FnOnce() + 'static) ->
         return handle;
     }
     let mut call = Some(call);
-    let cell = cell::boxed(poll_fn(move |_| {
+    let callback = poll_fn(move |_| {
         if let Some(call) = call.take() {
             call();
         }
         Poll::Ready(())
-    }));
+    });
     let about = About::new(Kind::Callback, Location::caller(), state.polled.key());
-    handle.task = state.tasks.insert(cell, about);
+    handle.task = state.tasks.insert(callback, about);
     // Nobody awaits it; a new task has no ending to give back.
     let _ = state.tasks.detach(handle.task);
     match when {

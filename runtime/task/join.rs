@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::current;
+use crate::event_loop::LoopState;
 use crate::inbox::Chore;
 use crate::remote::{LoopId, Remote};
 use crate::table::Key;
 use crate::task::JoinError;
+use crate::task::spawn::Refused;
 use crate::task::table::{Ending, Wait};
+use crate::waiter::Waiter;
 
 /// Which task. Never used twice in a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +69,12 @@ impl<T> JoinHandle<T> {
         JoinHandle { remote, key, is_done: false, output: PhantomData }
     }
 
+    /// The handle of a task that was never made.
+    pub(crate) fn refused<F>(refused: Refused<F>) -> JoinHandle<T> {
+        drop(refused.future);
+        JoinHandle::new(refused.remote, Key::NONE)
+    }
+
     /// Cancels the task: its future is dropped in the loop's next batch, never inside a poll, and awaiting the handle
     /// gives [`JoinError::is_cancelled`]. A task that has finished, or finishes in the poll under
     /// way, keeps its output. Works on any thread.
@@ -96,7 +105,7 @@ impl<T> JoinHandle<T> {
     /// The task's name, if it was given one. Known on the loop's thread while the task is there.
     pub fn name(&self) -> Option<String> {
         let about = current::with(self.remote.id, |state| state.tasks.about(self.key));
-        about.flatten()?.name.map(|name| name.to_string())
+        about.flatten()?.name().map(str::to_owned)
     }
 
     fn error(&self, make: impl FnOnce(Option<Id>) -> JoinError) -> JoinError {
@@ -109,21 +118,28 @@ impl<T: 'static> Future for JoinHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.is_done, "a `JoinHandle` was polled after it had given its output");
-        let state = match current::of(self.remote.id) {
-            Some(state) if self.key != Key::NONE => state,
-            None if self.key != Key::NONE && !self.remote.is_closed() => {
-                return Poll::Ready(Err(self.error(JoinError::foreign)));
+        if self.key == Key::NONE {
+            self.is_done = true;
+            return Poll::Ready(Err(self.error(JoinError::closed)));
+        }
+        // The common case: a task of the loop awaits the handle itself, so no waker is cloned.
+        let joined = current::with(self.remote.id, |state| {
+            let waiter = state.polled.own_waiter(cx)?;
+            Some(state.join(self.key, waiter))
+        });
+        let joined = match joined {
+            Some(Some(joined)) => joined,
+            Some(None) => {
+                let waiter = Waiter::Foreign(cx.waker().clone());
+                let joined = current::with(self.remote.id, |state| state.join(self.key, waiter));
+                joined.unwrap_or(Ok(Ending::Cancelled))
             }
-            _ => {
-                self.is_done = true;
-                return Poll::Ready(Err(self.error(JoinError::closed)));
-            }
+            None => return self.poll_elsewhere(),
         };
-        let waiter = state.polled.waiter(cx);
-        match state.tasks.join(self.key, waiter) {
+        match joined {
+            // Who was to be woken before: it may be a foreign waker, dropped with no borrow held.
             Err(replaced) => {
                 drop(replaced);
-                state.polled.set_waits(Wait::Task(self.key));
                 Poll::Pending
             }
             Ok(ending) => {
@@ -134,7 +150,26 @@ impl<T: 'static> Future for JoinHandle<T> {
     }
 }
 
+impl LoopState {
+    #[inline]
+    fn join(&self, key: Key, waiter: Waiter) -> Result<Ending, Waiter> {
+        self.polled.set_waits(Wait::Task(key));
+        self.tasks.join(key, waiter)
+    }
+}
+
 impl<T: 'static> JoinHandle<T> {
+    /// Polled outside the loop, or after it was closed.
+    #[cold]
+    fn poll_elsewhere(&mut self) -> Poll<Result<T, JoinError>> {
+        if !self.remote.is_closed() {
+            return Poll::Ready(Err(self.error(JoinError::foreign)));
+        }
+        self.is_done = true;
+        Poll::Ready(Err(self.error(JoinError::closed)))
+    }
+
+    #[inline]
     fn output_of(&self, ending: Ending) -> Result<T, JoinError> {
         match ending {
             Ending::Output(mut cell) => {

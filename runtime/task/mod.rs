@@ -24,6 +24,7 @@ pub(crate) mod call;
 pub(crate) mod cell;
 pub(crate) mod error;
 pub(crate) mod join;
+pub(crate) mod polled;
 pub(crate) mod queue;
 pub(crate) mod spawn;
 pub(crate) mod table;

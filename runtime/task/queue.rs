@@ -5,7 +5,6 @@
 //! between two turns) makes the loop's descriptor readable, once.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,21 +17,29 @@ thread_local! {
 }
 
 pub(crate) struct RunQueue {
+    id: LoopId,
     remote: Arc<Remote>,
     lanes: RefCell<Lanes>,
     in_turn: Cell<bool>,
 }
 
+/// Two plain vectors take turns, which is cheaper than a ring: what is pushed never meets what is popped.
 struct Lanes {
-    keys: VecDeque<Key>,
-    /// By slot index: the key that stands in `keys`, or `Key::NONE`.
+    /// Keys that are being handed out, from `next` on.
+    leaving: Vec<Key>,
+    next: usize,
+    /// Keys pushed since the lanes changed places.
+    arriving: Vec<Key>,
+    /// By slot index: the key that stands in a lane, or `Key::NONE`.
     held: Vec<Key>,
 }
 
 impl RunQueue {
     pub(crate) fn new(remote: Arc<Remote>) -> Rc<RunQueue> {
-        let lanes = Lanes { keys: VecDeque::new(), held: Vec::new() };
-        Rc::new(RunQueue { remote, lanes: RefCell::new(lanes), in_turn: Cell::new(false) })
+        let lanes =
+            Lanes { leaving: Vec::new(), next: 0, arriving: Vec::new(), held: Vec::new() };
+        let in_turn = Cell::new(false);
+        Rc::new(RunQueue { id: remote.id, remote, lanes: RefCell::new(lanes), in_turn })
     }
 
     /// Queues a task behind all others, unless it is queued already.
@@ -46,34 +53,40 @@ impl RunQueue {
 
     #[inline]
     pub(crate) fn pop(&self) -> Option<Key> {
-        let lanes = &mut *self.lanes.borrow_mut();
-        let key = lanes.keys.pop_front()?;
-        lanes.release(key);
-        Some(key)
+        self.lanes.borrow_mut().pop()
     }
 
-    /// Takes out what stands behind the first `mark` keys, in order.
-    pub(crate) fn split_off(&self, mark: usize, into: &mut Vec<Key>) {
+    /// Takes out what stands behind the first `mark` keys, in order. Nothing may have been popped since the queue was
+    /// `mark` keys long.
+    pub(crate) fn split_off(&self, mark: usize) -> Vec<Key> {
         let lanes = &mut *self.lanes.borrow_mut();
-        for key in lanes.keys.drain(mark..) {
-            into.push(key);
-        }
-        for &key in into.iter() {
+        let behind = lanes.arriving.split_off(mark - (lanes.leaving.len() - lanes.next));
+        for &key in &behind {
             lanes.release(key);
         }
+        behind
     }
 
     /// Puts the first `count` keys in an order drawn with `random(n)`, a number below `n`.
     pub(crate) fn shuffle(&self, count: usize, mut random: impl FnMut(usize) -> usize) {
-        let keys = &mut self.lanes.borrow_mut().keys;
-        for last in (1..count.min(keys.len())).rev() {
-            keys.swap(last, random(last + 1));
+        let lanes = &mut *self.lanes.borrow_mut();
+        lanes.leaving.drain(..lanes.next);
+        lanes.next = 0;
+        lanes.leaving.append(&mut lanes.arriving);
+        for last in (1..count.min(lanes.leaving.len())).rev() {
+            lanes.leaving.swap(last, random(last + 1));
         }
     }
 
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.lanes.borrow().keys.len()
+        let lanes = self.lanes.borrow();
+        lanes.leaving.len() - lanes.next + lanes.arriving.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether a task is queued.
@@ -92,22 +105,45 @@ impl RunQueue {
 }
 
 impl Lanes {
+    #[inline]
     fn push(&mut self, key: Key) {
-        let index = key.index();
-        if index >= self.held.len() {
-            self.held.resize(index + 1, Key::NONE);
-        }
-        // A stale key of the same slot may still be queued; it will find nothing when its turn comes.
-        if self.held[index] != key {
-            self.held[index] = key;
-            self.keys.push_back(key);
+        match self.held.get_mut(key.index()) {
+            Some(held) if *held == key => {}
+            // A stale key of the same slot may still be queued; it will find nothing when its turn comes.
+            Some(held) => {
+                *held = key;
+                self.arriving.push(key);
+            }
+            None => self.push_first(key),
         }
     }
 
+    /// The first push for a slot of that index.
+    #[cold]
+    fn push_first(&mut self, key: Key) {
+        self.held.resize(key.index() + 1, Key::NONE);
+        self.push(key);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Key> {
+        if self.next == self.leaving.len() {
+            self.leaving.clear();
+            self.next = 0;
+            std::mem::swap(&mut self.leaving, &mut self.arriving);
+        }
+        let key = *self.leaving.get(self.next)?;
+        self.next += 1;
+        self.release(key);
+        Some(key)
+    }
+
+    #[inline]
     fn release(&mut self, key: Key) {
-        let held = &mut self.held[key.index()];
-        if *held == key {
-            *held = Key::NONE;
+        if let Some(held) = self.held.get_mut(key.index()) {
+            if *held == key {
+                *held = Key::NONE;
+            }
         }
     }
 }
@@ -122,7 +158,7 @@ pub(crate) fn set_here(queue: Option<Rc<RunQueue>>) -> Option<Rc<RunQueue>> {
 #[inline]
 pub(crate) fn push_here(id: LoopId, key: Key) -> bool {
     let pushed = HERE.try_with(|here| match &*here.borrow() {
-        Some(queue) if queue.remote.id == id => {
+        Some(queue) if queue.id == id => {
             queue.push(key);
             true
         }

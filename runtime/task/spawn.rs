@@ -3,12 +3,13 @@
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::current;
 use crate::event_loop::LoopState;
+use crate::remote::Remote;
 use crate::reply::{Reply, reply};
 use crate::table::Key;
-use crate::task::cell::{self, BoxedCell};
 use crate::task::table::{About, Kind, Wait};
 use crate::task::{Id, JoinError, JoinHandle};
 
@@ -87,7 +88,7 @@ pub fn current() -> Option<Id> {
 #[derive(Debug, Default)]
 #[must_use = "a task builder does nothing until it spawns"]
 pub struct Builder {
-    name: Option<Rc<str>>,
+    name: Option<Rc<Box<str>>>,
 }
 
 impl Builder {
@@ -98,7 +99,7 @@ impl Builder {
 
     /// Names the task, for reports and the task tree.
     pub fn name(mut self, name: impl AsRef<str>) -> Builder {
-        self.name = Some(Rc::from(name.as_ref()));
+        self.name = Some(Rc::new(Box::from(name.as_ref())));
         self
     }
 
@@ -113,10 +114,13 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let state = current::expect("spawn");
-        let mut about = About::new(Kind::Task, Location::caller(), state.polled.key());
-        about.name = self.name;
-        state.spawn(cell::boxed(future), about)
+        let location = Location::caller();
+        let spawned = current::expect_with("spawn", |state| {
+            let mut about = About::new(Kind::Task, location, state.polled.key());
+            about.name = self.name;
+            state.spawn(future, about)
+        });
+        spawned.unwrap_or_else(JoinHandle::refused)
     }
 
     /// As [`spawn_blocking`].
@@ -140,7 +144,8 @@ impl Builder {
             sender.give(result.map_err(|payload| JoinError::panicked(None, payload)));
         });
         let refused = state.blocking.submit(job, location).err();
-        state.spawn(cell::boxed(await_job(answer, refused)), about)
+        let spawned = state.spawn(await_job(answer, refused), about);
+        spawned.unwrap_or_else(JoinHandle::refused)
     }
 }
 
@@ -168,22 +173,39 @@ async fn await_job<T>(answer: Reply<T>, refused: Option<std::io::Error>) -> T {
     }
 }
 
+/// A future that a closing loop did not take, and the way to that loop. It is dropped where no borrow is held.
+pub(crate) struct Refused<F> {
+    pub(crate) future: F,
+    pub(crate) remote: Arc<Remote>,
+}
+
 impl LoopState {
-    pub(crate) fn spawn<T>(&self, cell: BoxedCell, about: About) -> JoinHandle<T> {
-        let key = self.spawn_cell(cell, about).unwrap_or(Key::NONE);
-        JoinHandle::new(self.remote.clone(), key)
+    #[inline]
+    fn spawn<F>(&self, future: F, about: About) -> Result<JoinHandle<F::Output>, Refused<F>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let remote = self.remote.clone();
+        match self.insert_task(future, about) {
+            Ok(key) => Ok(JoinHandle::new(remote, key)),
+            Err(future) => Err(Refused { future, remote }),
+        }
     }
 
-    /// Edge 1 of a task's life; `None` on a loop that is closing.
-    pub(crate) fn spawn_cell(&self, cell: BoxedCell, about: About) -> Option<Key> {
+    /// Edge 1 of a task's life; a loop that is closing gives the future back.
+    #[inline]
+    pub(crate) fn insert_task<F>(&self, future: F, about: About) -> Result<Key, F>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         if self.closing.get() {
-            // A drop is foreign code: no borrow is held here.
-            drop(cell);
-            return None;
+            return Err(future);
         }
         self.counters.spawned.add(1);
-        let key = self.tasks.insert(cell, about);
+        let key = self.tasks.insert(future, about);
         self.queue.push(key);
-        Some(key)
+        Ok(key)
     }
 }

@@ -62,7 +62,7 @@ impl Wake for TaskWaker {
 /// A task's waker, ready to be lent to a poll, with the `Arc` behind it.
 pub(crate) struct OwnWaker {
     target: Arc<TaskWaker>,
-    pub(crate) waker: Waker,
+    waker: Waker,
 }
 
 /// References that an [`OwnWaker`] itself holds on its target.
@@ -76,6 +76,11 @@ impl OwnWaker {
             remote,
         });
         OwnWaker { waker: Waker::from(target.clone()), target }
+    }
+
+    #[inline]
+    pub(crate) fn as_waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// Whether nobody else holds this waker, so that it can serve another task. A message under way holds it too.

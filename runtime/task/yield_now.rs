@@ -4,9 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::current;
-use crate::task::table::Wait;
-
 /// Waits one batch: the task goes behind all that is runnable now, and the loop may look at its descriptors and timers
 /// in between. `sleep(Duration::ZERO)` does the same.
 ///
@@ -42,16 +39,7 @@ impl Future for YieldNow {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }
-        wake_for_next_batch(cx);
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// Queues the task behind the batch under way, whatever executor it belongs to.
-#[inline]
-pub(crate) fn wake_for_next_batch(cx: &Context<'_>) {
-    if let Some(state) = current::get() {
-        state.polled.set_waits(Wait::Yielded);
-    }
-    cx.waker().wake_by_ref();
 }

@@ -8,7 +8,7 @@
 //! Elsewhere, and under Miri, the selector's own timeout takes its place.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::selector::Registrar;
 use crate::table::Key;
@@ -25,9 +25,8 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// `origin` is when tick 0 began.
-    pub(crate) fn new(origin: Instant, registrar: &dyn Registrar) -> io::Result<Alarm> {
-        let timer = timer::OsTimer::new(origin)?;
+    pub(crate) fn new(registrar: &dyn Registrar) -> io::Result<Alarm> {
+        let timer = timer::OsTimer::new()?;
         if let Some(timer) = &timer {
             timer.register(registrar)?;
         }
@@ -40,12 +39,12 @@ impl Alarm {
         if now >= self.set_for {
             self.set_for = Tick::MAX;
         }
+        let left = ticks_to_duration(deadline.saturating_sub(now));
         let Some(timer) = &mut self.timer else {
-            let left = deadline.saturating_sub(now);
-            return (deadline != Tick::MAX).then(|| ticks_to_duration(left));
+            return (deadline != Tick::MAX).then_some(left);
         };
         if deadline < self.set_for {
-            timer.set(deadline);
+            timer.set(left);
             self.set_for = deadline;
         }
         None
@@ -54,43 +53,41 @@ impl Alarm {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod timer {
-    //! Over `timerfd`, absolute, on `CLOCK_MONOTONIC`.
+    //! Over `timerfd`, on `CLOCK_MONOTONIC`.
+    //!
+    //! The time is given as it is left: std does not tell an `Instant` in the kernel's terms, and the clock was read some
+    //! hundred nanoseconds ago at most.
 
     use std::io;
     use std::os::fd::{AsFd, AsRawFd};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use timerfd::{ClockId, SetTimeFlags, TimerFd, TimerState};
 
-    use super::{ALARM_KEY, Registrar, Tick, ticks_to_duration};
+    use super::{ALARM_KEY, Registrar};
     use crate::selector::Interest;
+
+    /// The kernel's time ends in 292 years, which is as good as never.
+    const LONGEST: Duration = Duration::from_secs(1 << 33);
 
     pub(super) struct OsTimer {
         timer: TimerFd,
-        /// Tick 0 as the kernel counts.
-        origin: Duration,
     }
 
     impl OsTimer {
-        pub(super) fn new(origin: Instant) -> io::Result<Option<OsTimer>> {
+        pub(super) fn new() -> io::Result<Option<OsTimer>> {
             let timer = TimerFd::new_custom(ClockId::Monotonic, true, true)?;
-            // The kernel's clock is read second, so the alarm is late by the time between the two, never early.
-            let since_origin = origin.elapsed();
-            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-            let seconds = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
-            let now = seconds + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0));
-            Ok(Some(OsTimer { timer, origin: now.saturating_sub(since_origin) }))
+            Ok(Some(OsTimer { timer }))
         }
 
         pub(super) fn register(&self, registrar: &dyn Registrar) -> io::Result<()> {
             registrar.register(self.timer.as_fd().as_raw_fd(), ALARM_KEY, Interest::READABLE)
         }
 
-        pub(super) fn set(&mut self, deadline: Tick) {
-            let at = self.origin.saturating_add(ticks_to_duration(deadline));
-            // Beyond what the kernel's time can say (292 years) is as good as never.
-            let at = at.min(Duration::from_nanos(i64::MAX as u64));
-            self.timer.set_state(TimerState::Oneshot(at), SetTimeFlags::Abstime);
+        pub(super) fn set(&mut self, left: Duration) {
+            // Zero would disarm it.
+            let left = left.clamp(Duration::from_nanos(1), LONGEST);
+            self.timer.set_state(TimerState::Oneshot(left), SetTimeFlags::Default);
         }
     }
 }
@@ -100,14 +97,14 @@ mod timer {
     //! There is none: the selector's timeout serves.
 
     use std::io;
-    use std::time::Instant;
+    use std::time::Duration;
 
-    use super::{Registrar, Tick};
+    use super::Registrar;
 
     pub(super) enum OsTimer {}
 
     impl OsTimer {
-        pub(super) fn new(_origin: Instant) -> io::Result<Option<OsTimer>> {
+        pub(super) fn new() -> io::Result<Option<OsTimer>> {
             Ok(None)
         }
 
@@ -115,7 +112,7 @@ mod timer {
             match *self {}
         }
 
-        pub(super) fn set(&mut self, _deadline: Tick) {
+        pub(super) fn set(&mut self, _left: Duration) {
             match *self {}
         }
     }

@@ -12,7 +12,6 @@ use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::Key;
 use crate::task::table::Wait;
-use crate::task::yield_now::wake_for_next_batch;
 use crate::time::Instant;
 use crate::time::clock::duration_to_ticks;
 use crate::time::wheel::Tick;
@@ -182,7 +181,7 @@ impl Future for Sleep {
             }
             Stage::Due => {
                 self.stage = Stage::Waiting;
-                wake_for_next_batch(cx);
+                cx.waker().wake_by_ref();
                 Poll::Pending
             }
             Stage::Waiting | Stage::Done => self.look(&state, cx),

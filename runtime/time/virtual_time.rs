@@ -48,7 +48,9 @@ pub fn resume() {
 /// ```
 #[track_caller]
 pub fn advance(duration: Duration) -> impl Future<Output = ()> {
-    virtual_loop("time::advance").clock.advance(duration);
+    let state = virtual_loop("time::advance");
+    state.clock.advance(duration);
+    state.pace.note_time_passed();
     async {
         // Once for the timers to fire, once for what they woke to run.
         yield_now().await;

@@ -26,7 +26,8 @@ impl Row {
     fn spread(&self, key: &str) -> Option<f64> {
         let values = self.values(key);
         let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
-        (values.len() > 1).then(|| (high - low) / 2.0 / median(&values).abs() * 100.0)
+        let middle = median(&values).abs();
+        (values.len() > 1 && middle > 0.0).then(|| (high - low) / 2.0 / middle * 100.0)
     }
 }
 

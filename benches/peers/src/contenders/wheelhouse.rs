@@ -16,7 +16,7 @@ pub struct Wheelhouse(EventLoop);
 
 pub struct Join<T>(JoinHandle<T>);
 
-impl<T> Future for Join<T> {
+impl<T: 'static> Future for Join<T> {
     type Output = T;
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         match ready!(Pin::new(&mut self.0).poll(context)) {

@@ -1,0 +1,99 @@
+//! The poll under way: which task it is, which waker is its own, and what its leaf futures say.
+
+use std::cell::Cell;
+use std::task::{Context, RawWakerVTable, Waker};
+
+use crate::table::Key;
+use crate::task::table::Wait;
+use crate::waiter::Waiter;
+
+/// The poll under way.
+pub(crate) struct Polled {
+    key: Cell<Key>,
+    /// Data and vtable of the task's own waker: tells it from a combinator's.
+    waker: Cell<Option<(*const (), &'static RawWakerVTable)>>,
+    budget: Cell<u32>,
+    waits: Cell<Wait>,
+}
+
+impl Polled {
+    pub(crate) fn new() -> Polled {
+        Polled {
+            key: Cell::new(Key::NONE),
+            waker: Cell::new(None),
+            budget: Cell::new(0),
+            waits: Cell::new(Wait::Unknown),
+        }
+    }
+
+    /// The task that is being polled, or `Key::NONE`.
+    pub(crate) fn key(&self) -> Key {
+        self.key.get()
+    }
+
+    /// Says what the current task waits for.
+    #[inline]
+    pub(crate) fn set_waits(&self, waits: Wait) {
+        self.waits.set(waits);
+    }
+
+    /// Who is to be woken for this context: the current task by key if the waker is its own.
+    #[inline]
+    pub(crate) fn waiter(&self, cx: &Context<'_>) -> Waiter {
+        self.own_waiter(cx).unwrap_or_else(|| Waiter::Foreign(cx.waker().clone()))
+    }
+
+    /// The current task, if the waker of this context is its own. Runs no foreign code.
+    #[inline]
+    pub(crate) fn own_waiter(&self, cx: &Context<'_>) -> Option<Waiter> {
+        let waker = cx.waker();
+        match self.waker.get() {
+            Some((data, vtable)) if data == waker.data() && vtable == waker.vtable() => {
+                Some(Waiter::Task(self.key.get()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Spends one operation of the poll's budget. `false`: it is gone, the future was woken and must yield.
+    #[inline]
+    pub(crate) fn spend(&self, cx: &Context<'_>) -> bool {
+        match self.budget.get() {
+            0 if self.key.get() != Key::NONE => {
+                cx.waker().wake_by_ref();
+                false
+            }
+            left => {
+                self.budget.set(left.saturating_sub(1));
+                true
+            }
+        }
+    }
+
+    /// A poll of `key` begins; its waker is told by `lend`.
+    #[inline]
+    pub(crate) fn begin(&self, key: Key, budget: u32) {
+        self.key.set(key);
+        self.budget.set(budget);
+        self.waits.set(Wait::Unknown);
+    }
+
+    /// Says which waker the poll under way was given.
+    #[inline]
+    pub(crate) fn lend(&self, waker: &Waker) {
+        self.waker.set(Some((waker.data(), waker.vtable())));
+    }
+
+    /// What the poll said it waits for.
+    #[inline]
+    pub(crate) fn waits(&self) -> Wait {
+        self.waits.get()
+    }
+
+    /// No task is being polled.
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.key.set(Key::NONE);
+        self.waker.set(None);
+    }
+}
