@@ -8,6 +8,7 @@ use std::panic::Location;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::{Key, Table};
 
@@ -137,8 +138,9 @@ impl BlockingPool {
         while let Some((work, key)) = self.next_job() {
             work();
             self.lock().running.remove(key);
-            // A loop on virtual time, or one that shuts down, waits for this.
-            self.remote.rouse();
+            // A loop on virtual time, or one that shuts down, waits for this. A message, for it may be between its
+            // look at the pool and its wait.
+            self.remote.post_chore(Chore::JobEnded);
         }
     }
 

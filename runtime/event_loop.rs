@@ -24,7 +24,7 @@ use crate::task::polled::Polled;
 use crate::task::queue::RunQueue;
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
-use crate::time::clock::{LoopClock, duration_to_ticks};
+use crate::time::clock::{LoopClock, NEVER, duration_to_ticks};
 use crate::time::wheel::{Tick, Wheel};
 use crate::waiter::Waiter;
 
@@ -146,12 +146,13 @@ impl LoopState {
 
     /// Under virtual time the outside world is asked first; stage 5 jumps if it stayed quiet.
     fn virtual_timeout(&self, deadline: Tick, patience: Patience) -> Option<Duration> {
+        self.may_jump.set(false);
         let limit = match patience {
             Patience::Forever => Duration::MAX,
             Patience::AtMost(limit) => limit,
         };
         let settle = match self.clock.jumps() {
-            Some(_) if deadline == Tick::MAX || self.blocking.is_busy() => None,
+            Some(_) if deadline >= NEVER || self.blocking.is_busy() => None,
             Some(settle) if self.reactor.has_waiters() => settle,
             Some(_) => Some(Duration::ZERO),
             None => None,
@@ -174,8 +175,13 @@ impl LoopState {
     }
 
     fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let began = self.may_jump.get().then(std::time::Instant::now);
         let mut events = self.events.borrow_mut();
         let outcome = self.selector.borrow_mut().select(&mut events, timeout);
+        if began.is_some_and(|began| Some(began.elapsed()) < timeout) {
+            // Something ended the wait: the world was not quiet.
+            self.may_jump.set(false);
+        }
         self.remote.inbox().wake_up();
         self.pace.selected();
         self.counters.selects.add(1);
@@ -206,13 +212,24 @@ impl LoopState {
     fn dispatch(&self) {
         let mut events = self.events.borrow_mut();
         if !events.is_empty() {
-            self.reactor.dispatch(&events, &mut self.woken.borrow_mut());
+            let mut woken = self.woken.borrow_mut();
+            self.reactor.dispatch(&events, |waiter| self.collect(waiter, &mut woken));
             events.clear();
         }
     }
 
-    /// Stage 5: timers that are due become waiters to wake.
+    /// Takes what stages 4 and 5 find to stage 6. A task of ours runs no foreign code when it is woken, so it is queued
+    /// at once, unless others wait before it.
     #[inline]
+    fn collect(&self, waiter: Waiter, woken: &mut Vec<Waiter>) {
+        match waiter {
+            Waiter::Task(key) if woken.is_empty() => self.queue.push(key),
+            waiter => woken.push(waiter),
+        }
+    }
+
+    /// Stage 5: timers that are due become waiters to wake.
+    #[inline(always)]
     pub(crate) fn timers(&self) {
         let earliest = self.wheel.borrow().earliest();
         if earliest != Tick::MAX {
@@ -233,14 +250,17 @@ impl LoopState {
         let now = self.read_clock();
         if earliest <= now {
             let mut woken = self.woken.borrow_mut();
-            let before = woken.len();
-            self.wheel.borrow_mut().advance(now, |waiter| woken.push(waiter));
-            self.counters.timers_fired.add(woken.len() - before);
+            let mut fired = 0;
+            self.wheel.borrow_mut().advance(now, |waiter| {
+                fired += 1;
+                self.collect(waiter, &mut woken);
+            });
+            self.counters.timers_fired.add(fired);
         }
     }
 
     /// Stage 6: wake them, with no borrow held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wake(&self) {
         if !self.woken.borrow().is_empty() {
             self.wake_all();
@@ -324,6 +344,7 @@ impl LoopState {
                 let waiter = self.wheel.borrow_mut().remove(key);
                 self.guard("a waker", || drop(waiter));
             }
+            Chore::JobEnded => {}
             Chore::Stop => self.stopping.set(true),
         }
     }

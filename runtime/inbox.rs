@@ -41,6 +41,8 @@ pub(crate) enum Chore {
     DetachTask(Key),
     FreeSource(Key),
     CancelTimer(Key),
+    /// A blocking job has ended. There is nothing to do but to look again who waits for that.
+    JobEnded,
     Stop,
 }
 

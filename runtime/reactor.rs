@@ -27,6 +27,7 @@ pub enum Direction {
 
 impl Direction {
     /// Every bit that lets an operation of this direction go ahead.
+    #[inline(always)]
     pub(crate) const fn mask(self) -> Ready {
         match self {
             Direction::Read => Ready::READABLE.with(Ready::READ_CLOSED).with(Ready::ERROR),
@@ -79,7 +80,18 @@ struct Slot {
 struct Side {
     stamp: u64,
     polled: Waiter,
-    listed: Vec<(Ticket, Waiter)>,
+    /// Nearly always there is one at most.
+    first: Listed,
+    others: Vec<Listed>,
+}
+
+struct Listed {
+    ticket: Ticket,
+    waiter: Waiter,
+}
+
+impl Listed {
+    const NOBODY: Listed = Listed { ticket: Ticket::NONE, waiter: Waiter::NONE };
 }
 
 impl Reactor {
@@ -92,23 +104,56 @@ impl Reactor {
     pub(crate) fn remove(&self, key: Key) -> Vec<Waiter> {
         let Some(mut slot) = self.sources.borrow_mut().remove(key) else { return Vec::new() };
         let mut waiters = Vec::new();
-        slot.take_waiters(Ready::ALL, &mut waiters);
+        slot.take_waiters(Ready::ALL, &mut |waiter| waiters.push(waiter));
         waiters
     }
 
-    /// Stage 4: notes what became ready and takes out who waited for it.
-    pub(crate) fn dispatch(&self, events: &[Event], woken: &mut Vec<Waiter>) {
+    /// Stage 4: notes what became ready and hands out who waited for it. `wake` must run no foreign code.
+    #[inline]
+    pub(crate) fn dispatch(&self, events: &[Event], mut wake: impl FnMut(Waiter)) {
         let sources = &mut *self.sources.borrow_mut();
         for event in events {
             // A stale key, the alarm's among them, finds nothing.
             if let Some(slot) = sources.get_mut(event.key) {
                 slot.ready |= event.ready;
-                slot.take_waiters(event.ready, woken);
+                slot.take_waiters(event.ready, &mut wake);
             }
         }
     }
 
-    #[inline]
+    /// Whether an operation may go ahead.
+    #[inline(always)]
+    pub(crate) fn is_ready(&self, key: Key, direction: Direction, place: &mut Place<'_>) -> bool {
+        let mut sources = self.sources.borrow_mut();
+        let Some(slot) = sources.get_mut(key) else { return false };
+        if slot.ready.intersection(direction.mask()).is_empty() {
+            return false;
+        }
+        if let Place::Listed(ticket) = place {
+            slot.side(direction).note_woken(ticket);
+        }
+        true
+    }
+
+    /// Leaves a waiter. The one it replaces comes back: its drop is foreign code.
+    #[inline(always)]
+    pub(crate) fn wait(
+        &self,
+        key: Key,
+        direction: Direction,
+        place: &mut Place<'_>,
+        waiter: Waiter,
+    ) -> Waiter {
+        let mut sources = self.sources.borrow_mut();
+        let Some(slot) = sources.get_mut(key) else { return waiter };
+        let side = slot.side(direction);
+        match place {
+            Place::Polled => std::mem::replace(&mut side.polled, waiter),
+            Place::Listed(ticket) => side.list(ticket, waiter, || self.next_ticket()),
+        }
+    }
+
+    /// What a source is ready for.
     pub(crate) fn readiness(&self, key: Key) -> Ready {
         self.sources.borrow().get(key).map_or(Ready::EMPTY, |slot| slot.ready)
     }
@@ -119,7 +164,7 @@ impl Reactor {
     }
 
     /// An operation did less than it was asked to: the next one would block, unless an end or an error follows.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn clear_passing(&self, key: Key, direction: Direction) {
         self.clear_bits(key, direction.passing());
     }
@@ -140,45 +185,17 @@ impl Reactor {
         }
     }
 
-    /// Leaves a waiter. The one it replaces comes back: its drop is foreign code.
-    pub(crate) fn wait(
-        &self,
-        key: Key,
-        direction: Direction,
-        place: Place<'_>,
-        waiter: Waiter,
-    ) -> Waiter {
-        let mut sources = self.sources.borrow_mut();
-        let Some(slot) = sources.get_mut(key) else { return waiter };
-        let side = slot.side(direction);
-        match place {
-            Place::Polled => std::mem::replace(&mut side.polled, waiter),
-            Place::Listed(ticket) => {
-                if let Some((_, kept)) = side.listed.iter_mut().find(|(kept, _)| kept == ticket) {
-                    return std::mem::replace(kept, waiter);
-                }
-                let next = self.tickets.get() + 1;
-                self.tickets.set(next);
-                *ticket = Ticket(next);
-                side.listed.push((*ticket, waiter));
-                Waiter::NONE
-            }
-        }
-    }
-
     /// Takes a waiter out again, if it was not woken.
     pub(crate) fn forget(&self, key: Key, direction: Direction, ticket: Ticket) -> Option<Waiter> {
         let mut sources = self.sources.borrow_mut();
-        let listed = &mut sources.get_mut(key)?.side(direction).listed;
-        let at = listed.iter().position(|(kept, _)| *kept == ticket)?;
-        Some(listed.remove(at).1)
+        sources.get_mut(key)?.side(direction).unlist(ticket)
     }
 
     /// Takes out everybody who waits for anything.
     pub(crate) fn take_all_waiters(&self) -> Vec<Waiter> {
         let mut waiters = Vec::new();
         for slot in self.sources.borrow_mut().values_mut() {
-            slot.take_waiters(Ready::ALL, &mut waiters);
+            slot.take_waiters(Ready::ALL, &mut |waiter| waiters.push(waiter));
         }
         waiters
     }
@@ -192,7 +209,13 @@ impl Reactor {
         self.sources.borrow().iter().any(|(_, slot)| slot.has_waiters())
     }
 
-    #[inline]
+    fn next_ticket(&self) -> Ticket {
+        let next = self.tickets.get() + 1;
+        self.tickets.set(next);
+        Ticket(next)
+    }
+
+    #[inline(always)]
     fn clear_bits(&self, key: Key, bits: Ready) {
         if let Some(slot) = self.sources.borrow_mut().get_mut(key) {
             slot.ready = slot.ready.without(bits);
@@ -201,6 +224,7 @@ impl Reactor {
 }
 
 impl Slot {
+    #[inline(always)]
     fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
             Direction::Read => &mut self.read,
@@ -209,17 +233,17 @@ impl Slot {
         }
     }
 
-    #[inline]
-    fn take_waiters(&mut self, ready: Ready, woken: &mut Vec<Waiter>) {
+    #[inline(always)]
+    fn take_waiters(&mut self, ready: Ready, wake: &mut impl FnMut(Waiter)) {
         if !ready.intersection(Direction::Read.mask()).is_empty() {
-            self.read.take_waiters(woken);
+            self.read.take_waiters(wake);
         }
         if !ready.intersection(Direction::Write.mask()).is_empty() {
-            self.write.take_waiters(woken);
+            self.write.take_waiters(wake);
         }
         if let Some(priority) = &mut self.priority {
             if !ready.intersection(Direction::Priority.mask()).is_empty() {
-                priority.take_waiters(woken);
+                priority.take_waiters(wake);
             }
         }
     }
@@ -232,23 +256,74 @@ impl Slot {
 
 impl Default for Side {
     fn default() -> Side {
-        Side { stamp: 0, polled: Waiter::NONE, listed: Vec::new() }
+        Side { stamp: 0, polled: Waiter::NONE, first: Listed::NOBODY, others: Vec::new() }
     }
 }
 
 impl Side {
-    #[inline]
-    fn take_waiters(&mut self, woken: &mut Vec<Waiter>) {
+    #[inline(always)]
+    fn take_waiters(&mut self, wake: &mut impl FnMut(Waiter)) {
         self.stamp += 1;
         if !self.polled.is_none() {
-            woken.push(std::mem::replace(&mut self.polled, Waiter::NONE));
+            wake(std::mem::replace(&mut self.polled, Waiter::NONE));
         }
-        if !self.listed.is_empty() {
-            woken.extend(self.listed.drain(..).map(|(_, waiter)| waiter));
+        if self.first.ticket != Ticket::NONE {
+            wake(std::mem::replace(&mut self.first, Listed::NOBODY).waiter);
+        }
+        // An empty drain is not free.
+        if !self.others.is_empty() {
+            self.others.drain(..).for_each(|listed| wake(listed.waiter));
         }
     }
 
+    /// Lists a waiter. The one that had the ticket comes back.
+    #[inline(always)]
+    fn list(
+        &mut self,
+        ticket: &mut Ticket,
+        waiter: Waiter,
+        next_ticket: impl FnOnce() -> Ticket,
+    ) -> Waiter {
+        if *ticket != Ticket::NONE {
+            if let Some(listed) = self.find(*ticket) {
+                return std::mem::replace(&mut listed.waiter, waiter);
+            }
+        }
+        *ticket = next_ticket();
+        let listed = Listed { ticket: *ticket, waiter };
+        if self.first.ticket == Ticket::NONE {
+            self.first = listed;
+        } else {
+            self.others.push(listed);
+        }
+        Waiter::NONE
+    }
+
+    /// Makes the ticket void if its waiter was woken, so that it need not be looked for again.
+    #[inline(always)]
+    fn note_woken(&self, ticket: &mut Ticket) {
+        if *ticket != self.first.ticket && self.others.is_empty() {
+            *ticket = Ticket::NONE;
+        }
+    }
+
+    fn unlist(&mut self, ticket: Ticket) -> Option<Waiter> {
+        if self.first.ticket == ticket {
+            return Some(std::mem::replace(&mut self.first, Listed::NOBODY).waiter);
+        }
+        let at = self.others.iter().position(|listed| listed.ticket == ticket)?;
+        Some(self.others.remove(at).waiter)
+    }
+
+    fn find(&mut self, ticket: Ticket) -> Option<&mut Listed> {
+        if self.first.ticket == ticket {
+            return Some(&mut self.first);
+        }
+        self.others.iter_mut().find(|listed| listed.ticket == ticket)
+    }
+
     fn has_waiters(&self) -> bool {
-        !self.polled.is_none() || !self.listed.is_empty()
+        let is_listed = self.first.ticket != Ticket::NONE || !self.others.is_empty();
+        is_listed || !self.polled.is_none()
     }
 }

@@ -37,6 +37,8 @@ pub(crate) mod scripted;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod rig;
 
 use std::io;
 use std::ops::{BitOr, BitOrAssign};

@@ -364,7 +364,7 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use super::super::contract::{Rig, key, ready_of, scripted, tcp_pair};
+    use super::super::rig::{Rig, key, ready_of, scripted, tcp_pair};
     use super::*;
     use std::net::TcpStream;
     use std::os::fd::AsRawFd;

@@ -38,17 +38,18 @@ impl Polled {
     }
 
     /// Who is to be woken for this context: the current task by key if the waker is its own.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn waiter(&self, cx: &Context<'_>) -> Waiter {
         self.own_waiter(cx).unwrap_or_else(|| Waiter::Foreign(cx.waker().clone()))
     }
 
     /// The current task, if the waker of this context is its own. Runs no foreign code.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn own_waiter(&self, cx: &Context<'_>) -> Option<Waiter> {
         let waker = cx.waker();
         match self.waker.get() {
-            Some((data, vtable)) if data == waker.data() && vtable == waker.vtable() => {
+            // The address of the table: comparing what is in it takes four times as long.
+            Some((data, vtable)) if data == waker.data() && std::ptr::eq(vtable, waker.vtable()) => {
                 Some(Waiter::Task(self.key.get()))
             }
             _ => None,
@@ -56,7 +57,7 @@ impl Polled {
     }
 
     /// Spends one operation of the poll's budget. `false`: it is gone, the future was woken and must yield.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn spend(&self, cx: &Context<'_>) -> bool {
         match self.budget.get() {
             0 if self.key.get() != Key::NONE => {

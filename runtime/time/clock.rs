@@ -12,6 +12,9 @@ use crate::time::wheel::Tick;
 /// log2 of the nanoseconds in a tick.
 const TICK_SHIFT: u32 = 10;
 
+/// Deadlines from here on are never due: 584 years, where nanoseconds in 64 bits end.
+pub(crate) const NEVER: Tick = (u64::MAX >> TICK_SHIFT) + 1;
+
 /// Which clock a loop runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
@@ -65,7 +68,7 @@ impl LoopClock {
         self.ns_since_origin(self.now()) >> TICK_SHIFT
     }
 
-    /// The first tick that is not before `at`.
+    /// The first tick that is not before `at`; [`NEVER`] for what is too far.
     #[inline]
     pub(crate) fn tick_at(&self, at: Instant) -> Tick {
         let ns = self.ns_since_origin(at);
@@ -150,10 +153,10 @@ mod tests {
         let past = clock.origin.checked_sub(Duration::from_secs(1)).unwrap_or(clock.origin);
         assert_eq!(clock.tick_at(past), 0);
         let far = clock.origin + Duration::from_secs(1 << 40);
-        assert_eq!(clock.tick_at(far), (u64::MAX >> TICK_SHIFT) + 1);
+        assert_eq!(clock.tick_at(far), NEVER);
         clock.advance(Duration::MAX);
         clock.advance(Duration::MAX);
-        assert_eq!(clock.now_tick(), u64::MAX >> TICK_SHIFT);
+        assert_eq!(clock.now_tick(), NEVER - 1);
         let _ = clock.instant_at(Tick::MAX);
     }
 }
