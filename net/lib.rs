@@ -1,2 +1,46 @@
-//! Sockets.
+//! Sockets for wheelhouse, an embeddable async I/O runtime.
+//!
+//! This package knows addresses, names and socket options; the runtime below knows descriptors and
+//! the system calls on them. It uses nothing but the runtime's public API, never calls `read` or
+//! `write` itself, and has no `unsafe`. The names and their meanings are those of `tokio::net`;
+//! where ours do better, their documentation says so.
+//!
+//! ```text
+//! lib.rs          this map
+//! addr.rs         from what users write to socket addresses: literals at once, names on a thread
+//! connect.rs      opening a connection, and telling a real one from what only looks like one
+//! accept.rs       what the errors of accept mean: whose fault, and when to try again
+//! tcp/            the types of TCP
+//!   listener.rs   TcpListener
+//!   socket.rs     TcpSocket: a socket before it connects or listens
+//!   stream.rs     TcpStream: reading, writing, readiness
+//!   options.rs    the options of a TcpStream, and what differs between systems
+//! split.rs        a TcpStream in two halves, borrowed or owned
+//! compat/         the traits of others: futures-io's AsyncRead and AsyncWrite
+//! ```
+//!
+//! # What holds for every socket
+//!
+//! * It belongs to the loop on which it was made. What waits must be awaited there; elsewhere it is
+//!   an error. What does not wait (`try_*`, options, addresses, dropping) works on any thread. All
+//!   types are `Send` and `Sync`.
+//! * Dropping closes, at once and on any thread.
+//! * The async methods take `&self`, and any number of tasks may be in them; all are woken. The
+//!   `poll_*` methods, and with them the futures-io traits, wake the task that polled last, one for
+//!   each direction.
+//! * Unless its documentation says otherwise a method is cancel safe: dropped before it is ready,
+//!   its future has read, written and accepted nothing.
+//! * Errors are the system's `io::Error`, unwrapped. `EINTR` comes out of nothing, and no write
+//!   raises `SIGPIPE`.
+
 #![forbid(unsafe_code)]
+
+mod accept;
+mod addr;
+mod compat;
+mod connect;
+mod split;
+pub mod tcp;
+
+pub use crate::addr::{ToSocketAddrs, lookup_host};
+pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};

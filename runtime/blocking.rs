@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::debug::report;
 use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::{Key, Table};
@@ -37,7 +38,7 @@ struct PoolState {
     closed: bool,
 }
 
-struct Job {
+pub(crate) struct Job {
     work: Work,
     location: &'static Location<'static>,
 }
@@ -52,7 +53,7 @@ impl BlockingPool {
         })
     }
 
-    /// Has `work` run on a thread of the pool. `work` must not panic.
+    /// Has `work` run on a thread of the pool. A panic in it is reported.
     ///
     /// # Errors
     ///
@@ -117,14 +118,14 @@ impl BlockingPool {
         running.chain(state.queue.iter().map(|job| job.location)).collect()
     }
 
-    /// Drops the jobs that have not started and sends the idle threads home. Joins nobody.
-    pub(crate) fn close(&self) {
+    /// Gives back the jobs that have not started, to be dropped, and sends the idle threads home. Joins nobody.
+    pub(crate) fn close(&self) -> VecDeque<Job> {
         let mut state = self.lock();
         state.closed = true;
         let unstarted = std::mem::take(&mut state.queue);
         drop(state);
         self.work_came.notify_all();
-        drop(unstarted);
+        unstarted
     }
 
     fn spawn_thread(self: &Arc<Self>) -> io::Result<()> {
@@ -136,7 +137,10 @@ impl BlockingPool {
     /// A thread of the pool.
     fn work(&self) {
         while let Some((work, key)) = self.next_job() {
-            work();
+            // What is left to panic is the drop of an output that nobody waits for any more.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                report::foreign_panic("a blocking job", payload);
+            }
             self.lock().running.remove(key);
             // A loop on virtual time, or one that shuts down, waits for this. A message, for it may be between its
             // look at the pool and its wait.

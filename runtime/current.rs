@@ -12,16 +12,22 @@ thread_local! {
     static CURRENT: RefCell<Option<Entered>> = const { RefCell::new(None) };
 }
 
-#[derive(Clone)]
 struct Entered {
     state: Rc<LoopState>,
     location: &'static Location<'static>,
+    /// Entries that are not undone yet. They may go in any order; the last one leaves.
+    entries: usize,
 }
 
 /// Undoes an `enter` when dropped.
 pub(crate) struct Entry {
-    /// Who was entered before; `None` inside says nobody.
-    before: Option<Option<Entered>>,
+    undo: Undo,
+}
+
+enum Undo {
+    Leave(LoopId),
+    /// Back to who was entered before.
+    Restore(Option<Entered>),
 }
 
 /// Makes `state` this thread's loop.
@@ -31,39 +37,59 @@ pub(crate) struct Entry {
 /// If another loop is entered here.
 #[track_caller]
 pub(crate) fn enter(state: &Rc<LoopState>, what: &str) -> Entry {
-    let before = CURRENT.with(|current| current.borrow().clone());
-    match &before {
-        Some(entered) if entered.state.remote.id != state.remote.id => panic!(
-            "`{what}` was called while {} is running on this thread (entered at {}). A thread has \
-             one loop: to wait inside a task use `.await`; to run a second loop use a second thread.",
-            entered.state.remote.label(),
-            entered.location,
-        ),
-        // Entered already: the outer guard leaves.
-        Some(_) => Entry { before: None },
-        None => {
-            let entered = Entered { state: state.clone(), location: Location::caller() };
-            CURRENT.with(|current| current.replace(Some(entered)));
-            queue::set_here(Some(state.queue.clone()));
-            Entry { before: Some(None) }
+    let id = state.remote.id;
+    let location = Location::caller();
+    let other = CURRENT.with(|current| match &mut *current.borrow_mut() {
+        Some(entered) if entered.state.remote.id != id => {
+            Some((entered.state.remote.clone(), entered.location))
         }
+        Some(entered) => {
+            entered.entries += 1;
+            None
+        }
+        free => {
+            *free = Some(Entered { state: state.clone(), location, entries: 1 });
+            queue::set_here(Some(state.queue.clone()));
+            None
+        }
+    });
+    if let Some((remote, location)) = other {
+        panic!(
+            "`{what}` was called while {} is running on this thread (entered at {location}). A thread has \
+             one loop: to wait inside a task use `.await`; to run a second loop use a second thread.",
+            remote.label(),
+        )
     }
+    Entry { undo: Undo::Leave(id) }
 }
 
 /// Makes `state` this thread's loop whoever was it before: for a loop that is dropped, whose futures must
 /// find it while they go. `None` when the thread's own variables are gone already.
 pub(crate) fn enter_to_close(state: &Rc<LoopState>) -> Option<Entry> {
-    let entered = Entered { state: state.clone(), location: Location::caller() };
+    let entered = Entered { state: state.clone(), location: Location::caller(), entries: 1 };
     let before = CURRENT.try_with(|current| current.replace(Some(entered))).ok()?;
     queue::set_here(Some(state.queue.clone()));
-    Some(Entry { before: Some(before) })
+    Some(Entry { undo: Undo::Restore(before) })
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(before) = self.before.take() {
-            queue::set_here(before.as_ref().map(|entered| entered.state.queue.clone()));
-            let left = CURRENT.try_with(|current| current.replace(before));
+        let left = CURRENT.try_with(|current| {
+            let current = &mut *current.borrow_mut();
+            match &mut self.undo {
+                Undo::Restore(before) => std::mem::replace(current, before.take()),
+                Undo::Leave(id) => {
+                    let entered = current.as_mut().filter(|entered| entered.state.remote.id == *id)?;
+                    entered.entries -= 1;
+                    if entered.entries > 0 {
+                        return None;
+                    }
+                    current.take()
+                }
+            }
+        });
+        if let Ok(Some(left)) = left {
+            queue::set_here(get().map(|state| state.queue.clone()));
             drop(left);
         }
     }

@@ -165,9 +165,8 @@ impl<T: AsFd> AsyncFd<T> {
     ) -> io::Result<R> {
         loop {
             let mut guard = self.ready(interest).await?;
-            match guard.try_io(|fd| operation(fd.get_ref())) {
-                Ok(result) => return result,
-                Err(TryIoError(())) => {}
+            if let Ok(result) = guard.try_io(|fd| operation(fd.get_ref())) {
+                return result;
             }
         }
     }

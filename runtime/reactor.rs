@@ -166,7 +166,12 @@ impl Reactor {
     /// An operation did less than it was asked to: the next one would block, unless an end or an error follows.
     #[inline(always)]
     pub(crate) fn clear_passing(&self, key: Key, direction: Direction) {
-        self.clear_bits(key, direction.passing());
+        if let Some(slot) = self.sources.borrow_mut().get_mut(key) {
+            // Not once urgent data came: a read ends at its mark, however much follows.
+            if !slot.ready.is_priority() {
+                slot.ready = slot.ready.without(direction.passing());
+            }
+        }
     }
 
     /// The stamp of a direction's last event, for `clear_since`.
@@ -180,7 +185,7 @@ impl Reactor {
         let mut sources = self.sources.borrow_mut();
         if let Some(slot) = sources.get_mut(key) {
             if slot.side(direction).stamp == stamp {
-                slot.ready = slot.ready.without(bits.intersection(direction.mask()));
+                slot.clear(bits.intersection(direction.mask()));
             }
         }
     }
@@ -218,12 +223,22 @@ impl Reactor {
     #[inline(always)]
     fn clear_bits(&self, key: Key, bits: Ready) {
         if let Some(slot) = self.sources.borrow_mut().get_mut(key) {
-            slot.ready = slot.ready.without(bits);
+            slot.clear(bits);
         }
     }
 }
 
 impl Slot {
+    /// Clears `bits`. If the priority direction gives up one that it shares with readers, they are to try.
+    #[inline(always)]
+    fn clear(&mut self, bits: Ready) {
+        let shared = self.ready.intersection(bits).is_readable();
+        self.ready = self.ready.without(bits);
+        if bits.is_priority() && shared {
+            self.ready |= Ready::READABLE;
+        }
+    }
+
     #[inline(always)]
     fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {

@@ -34,6 +34,11 @@ pub(crate) struct Reply<T> {
 }
 
 impl<T> ReplySender<T> {
+    /// Whether the other side is gone: nobody will ever take the reply.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.cell.as_ref().is_none_or(|cell| Arc::strong_count(cell) == 1)
+    }
+
     pub(crate) fn give(mut self, result: Result<T, JoinError>) {
         if let Some(cell) = self.cell.take() {
             cell.give(result);

@@ -68,9 +68,13 @@ impl LoopState {
         for &key in &cancelled {
             self.cancel(key);
         }
-        // None can be spawned and a cancelled one is not polled again, so this ends.
-        while !self.tasks.unfinished().is_empty() {
-            if self.turn(&mut |_| {}, Patience::AtMost(Duration::ZERO)).is_err() {
+        // A cancelled task is dropped when its turn comes, so this ends; not so if it waited for callbacks that
+        // other threads go on sending.
+        let mut awaited = cancelled.as_slice();
+        while let [rest @ .., last] = awaited {
+            if self.tasks.is_finished(*last) {
+                awaited = rest;
+            } else if self.turn(&mut |_| {}, Patience::AtMost(Duration::ZERO)).is_err() {
                 break;
             }
         }
@@ -99,7 +103,9 @@ impl LoopState {
                 Message::Chore(_) => {}
             });
         }
-        self.blocking.close();
+        for job in self.blocking.close() {
+            self.guard("a blocking job that was never run", || drop(job));
+        }
         for key in self.tasks.unfinished() {
             if let Next::Poll(cell) | Next::Drop(cell) = self.tasks.begin(key) {
                 self.guard("the drop of a task", || drop(cell));

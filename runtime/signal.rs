@@ -142,10 +142,10 @@ impl Signal {
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<()>> {
         let received = self.receiver.poll_io(cx, Direction::Read, |mut receiver| {
             let mut bytes = [0; 64];
-            match receiver.read(&mut bytes)? {
-                // Takes all there are: they count as one.
-                64 => while matches!(receiver.read(&mut bytes), Ok(64)) {},
-                _ => {}
+            let mut taken = receiver.read(&mut bytes)?;
+            // Takes all there are: they count as one.
+            while taken == bytes.len() {
+                taken = receiver.read(&mut bytes).unwrap_or(0);
             }
             Ok(())
         });

@@ -96,7 +96,7 @@ impl<T: AsFd> Source<T> {
     pub fn stream(io: T, ready: Ready) -> io::Result<Source<T>> {
         let state = current::expect("Source::stream");
         syscall::prepare_stream(&io)?;
-        let registration = Registration::new(&state, io.as_fd(), Interest::BOTH, ready, true)?;
+        let registration = Registration::new(&state, io.as_fd(), Interest::STREAM, ready, true)?;
         Ok(Source { registration, io })
     }
 
@@ -289,7 +289,8 @@ impl<T: AsFd> Source<T> {
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_at(cx, Direction::Read, Place::Polled, |io| {
-            let wanted = buffers.iter().map(|buffer| buffer.len()).sum();
+            let taken = &buffers[..syscall::takeable(buffers.len())];
+            let wanted = taken.iter().map(|buffer| buffer.len()).sum();
             Ok(Outcome::of(syscall::recv_vectored(io, buffers)?, wanted))
         })
     }
@@ -353,7 +354,8 @@ impl<T: AsFd> Source<T> {
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_at(cx, Direction::Write, Place::Polled, |io| {
-            let wanted = data.iter().map(|data| data.len()).sum();
+            let taken = &data[..syscall::takeable(data.len())];
+            let wanted = taken.iter().map(|data| data.len()).sum();
             Ok(Outcome::of(syscall::send_vectored(io, data)?, wanted))
         })
     }

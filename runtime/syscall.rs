@@ -29,8 +29,10 @@ pub(crate) fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     retry(|| rustix::net::recv(&fd, &mut *buffer, RecvFlags::PEEK).map(|(n, _)| n))
 }
 
+/// Into `takeable` buffers.
 pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-    retry(|| rustix::io::readv(&fd, buffers))
+    let count = takeable(buffers.len());
+    retry(|| rustix::io::readv(&fd, &mut buffers[..count]))
 }
 
 #[inline]
@@ -38,9 +40,16 @@ pub(crate) fn send(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
     retry(|| rustix::net::send(&fd, data, SEND_FLAGS))
 }
 
+/// From `takeable` buffers.
 pub(crate) fn send_vectored(fd: impl AsFd, data: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut no_ancillary = SendAncillaryBuffer::default();
+    let data = &data[..takeable(data.len())];
     retry(|| rustix::net::sendmsg(&fd, data, &mut no_ancillary, SEND_FLAGS))
+}
+
+/// How many of so many buffers one call takes (`IOV_MAX`). To send more is an error, `EMSGSIZE`.
+pub(crate) fn takeable(buffers: usize) -> usize {
+    buffers.min(1024)
 }
 
 /// The new connection, close-on-exec and non-blocking, and its peer where that is an internet address.

@@ -89,18 +89,6 @@ fn what_is_ready_when_it_is_registered_is_reported_by_the_next_wait() {
     });
 }
 
-#[test]
-fn a_registration_that_changes_reports_anew_under_its_new_key() {
-    on_every_selector_and_stream(|mut rig, ours, _peer| {
-        rig.register(&ours, key(1), Interest::READABLE);
-        rig.settle();
-        rig.registrar.reregister(ours.as_raw_fd(), key(2), Interest::BOTH).unwrap();
-        let events = rig.wait_in_time();
-        assert!(ready_of(key(2), &events).contains(Ready::WRITABLE), "{events:?}");
-        assert_eq!(ready_of(key(1), &events), Ready::EMPTY);
-    });
-}
-
 // Clause 3: events are by descriptor.
 
 #[test]

@@ -75,10 +75,6 @@ impl Registrar for MioRegistrar {
         self.registry.register(&mut SourceFd(&fd), token(key), interest_of(interest)?)
     }
 
-    fn reregister(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()> {
-        self.registry.reregister(&mut SourceFd(&fd), token(key), interest_of(interest)?)
-    }
-
     fn deregister(&self, fd: RawFd) -> io::Result<()> {
         self.registry.deregister(&mut SourceFd(&fd))
     }

@@ -72,8 +72,6 @@ pub(crate) trait Registrar: Send + Sync {
     /// The descriptor must stay open until it is deregistered.
     fn register(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()>;
 
-    fn reregister(&self, fd: RawFd, key: Key, interest: Interest) -> io::Result<()>;
-
     fn deregister(&self, fd: RawFd) -> io::Result<()>;
 
     /// Ends the wait under way, or the next one.
@@ -103,6 +101,8 @@ impl Interest {
     pub const PRIORITY: Interest = Interest(4);
     /// Both directions, which is what a stream wants.
     pub const BOTH: Interest = Interest(3);
+    /// What a stream must hear of: urgent data too, since it makes reads short.
+    pub(crate) const STREAM: Interest = Interest(7);
 
     /// Whether all that `other` wants is wanted.
     pub const fn contains(self, other: Interest) -> bool {

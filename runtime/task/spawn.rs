@@ -140,10 +140,17 @@ impl Builder {
         about.name = self.name;
         let (sender, answer) = reply();
         let job = Box::new(move || {
+            if sender.is_unwanted() {
+                // Cancelled before it started.
+                return;
+            }
             let result = catch_unwind(AssertUnwindSafe(work));
             sender.give(result.map_err(|payload| JoinError::panicked(None, payload)));
         });
-        let refused = state.blocking.submit(job, location).err();
+        let refused = match state.closing.get() {
+            true => None,
+            false => state.blocking.submit(job, location).err(),
+        };
         let spawned = state.spawn(await_job(answer, refused), about);
         spawned.unwrap_or_else(JoinHandle::refused)
     }

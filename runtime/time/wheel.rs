@@ -151,20 +151,8 @@ impl<T> Wheel<T> {
         self.entries.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.levels == 0
-    }
-
-    pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        self.entries.get(key).map(|entry| &entry.value)
-    }
-
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         self.entries.get_mut(key).map(|entry| &mut entry.value)
-    }
-
-    pub(crate) fn deadline(&self, key: Key) -> Option<Tick> {
-        self.entries.get(key).map(|entry| entry.deadline)
     }
 
     /// A deadline that has passed fires at the next [`advance`](Wheel::advance).

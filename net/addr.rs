@@ -1,0 +1,193 @@
+//! From what users write, such as `"localhost:8080"`, to socket addresses.
+//!
+//! Only a name needs a thread: getaddrinfo(3) blocks, so it is called on the loop's pool. A
+//! literal, written as text or given as a value, is answered on the spot, with no thread and no
+//! wait. Which it is, is decided before anything is awaited, so that futures do not depend on what
+//! they were asked with.
+
+use std::io;
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6,
+    ToSocketAddrs as StdToSocketAddrs,
+};
+
+use wheelhouse_runtime::spawn_blocking;
+
+use self::sealed::Question;
+
+/// What can be turned into socket addresses. Implemented here only, as in tokio:
+///
+/// * [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`], `(`[`IpAddr`]`, u16)` and the like,
+///   `&[SocketAddr]`;
+/// * text with a port, `"127.0.0.1:80"`, `"[::1]:80"`, `"example.org:80"`; a host and a port,
+///   `("example.org", 80)`.
+///
+/// Text that is an address is answered at once. Text that is a name is looked up on a thread of the
+/// blocking pool.
+pub trait ToSocketAddrs: sealed::Ask {}
+
+/// Looks up a name; addresses are only passed on. The order is the system's order of preference.
+///
+/// Cancel safe. A look-up under way cannot be stopped: its thread goes on and what it finds is
+/// dropped.
+///
+/// # Errors
+///
+/// `InvalidInput` if a text has no port or a bad one; what the resolver says.
+///
+/// # Panics
+///
+/// For a name, if no loop is running on this thread.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # wheelhouse_runtime::run(async {
+/// let mut found = wheelhouse_net::lookup_host("127.0.0.1:80").await?;
+/// assert_eq!(found.next(), Some(([127, 0, 0, 1], 80).into()));
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+pub async fn lookup_host<A: ToSocketAddrs>(
+    host: A,
+) -> io::Result<impl Iterator<Item = SocketAddr> + use<A>> {
+    Ok(resolve(host).await?.into_iter())
+}
+
+/// The addresses, of which there may be none.
+pub(crate) async fn resolve<A: ToSocketAddrs>(host: A) -> io::Result<Vec<SocketAddr>> {
+    match host.ask() {
+        Question::Answered(addresses) => Ok(addresses),
+        Question::Malformed(why) => Err(io::Error::new(io::ErrorKind::InvalidInput, why)),
+        Question::Name(host, port) => look_up(host, port).await,
+    }
+}
+
+/// Calls `operation` with one address after another until it succeeds. The error is that of the
+/// last.
+pub(crate) fn first_that_works<R>(
+    addresses: Vec<SocketAddr>,
+    mut operation: impl FnMut(SocketAddr) -> io::Result<R>,
+) -> io::Result<R> {
+    let mut last_error = None;
+    for address in addresses {
+        match operation(address) {
+            Ok(result) => return Ok(result),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(no_address))
+}
+
+/// The error for a name that stands for nothing.
+pub(crate) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the host has no address")
+}
+
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let name = host.clone();
+    let job = spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+    match job.await {
+        Ok(found) => found,
+        Err(error) => Err(io::Error::other(format!("looking up `{name}` failed: {error}"))),
+    }
+}
+
+fn ask_text(text: &str) -> Question {
+    if let Ok(address) = text.parse() {
+        return Question::Answered(vec![address]);
+    }
+    match text.rsplit_once(':') {
+        None => Question::Malformed("an address needs a port: `host:port`"),
+        Some((host, port)) => match port.parse() {
+            Ok(port) => ask_host(host, port),
+            Err(_) => Question::Malformed("the port is not a number from 0 to 65535"),
+        },
+    }
+}
+
+fn ask_host(host: &str, port: u16) -> Question {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => Question::Answered(vec![SocketAddr::new(ip, port)]),
+        Err(_) => Question::Name(host.to_owned(), port),
+    }
+}
+
+mod sealed {
+    use std::net::SocketAddr;
+
+    /// What is to be found out.
+    #[derive(Debug)]
+    pub enum Question {
+        /// Nothing: here it is.
+        Answered(Vec<SocketAddr>),
+        Name(String, u16),
+        Malformed(&'static str),
+    }
+
+    pub trait Ask {
+        fn ask(&self) -> Question;
+    }
+}
+
+/// Implements the trait for types whose answer is an expression of `self`.
+macro_rules! ask {
+    ($($kind:ty: $this:ident => $question:expr;)*) => {$(
+        impl ToSocketAddrs for $kind {}
+
+        impl sealed::Ask for $kind {
+            fn ask(&self) -> Question {
+                let $this = self;
+                $question
+            }
+        }
+    )*};
+}
+
+ask! {
+    SocketAddr: this => Question::Answered(vec![*this]);
+    SocketAddrV4: this => Question::Answered(vec![(*this).into()]);
+    SocketAddrV6: this => Question::Answered(vec![(*this).into()]);
+    (IpAddr, u16): this => Question::Answered(vec![(*this).into()]);
+    (Ipv4Addr, u16): this => Question::Answered(vec![(*this).into()]);
+    (Ipv6Addr, u16): this => Question::Answered(vec![(*this).into()]);
+    [SocketAddr]: this => Question::Answered(this.to_vec());
+    Vec<SocketAddr>: this => Question::Answered(this.clone());
+    str: this => ask_text(this);
+    String: this => ask_text(this);
+    (&str, u16): this => ask_host(this.0, this.1);
+    (String, u16): this => ask_host(&this.0, this.1);
+}
+
+impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}
+
+impl<T: ToSocketAddrs + ?Sized> sealed::Ask for &T {
+    fn ask(&self) -> Question {
+        (**self).ask()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sealed::Ask;
+    use super::*;
+
+    #[test]
+    fn literals_are_answered_without_a_look_up() {
+        for text in ["127.0.0.1:80", "[::1]:80", "[fe80::1%3]:80"] {
+            assert!(matches!(text.ask(), Question::Answered(found) if found[0].port() == 80));
+        }
+        assert!(matches!(("::1", 80).ask(), Question::Answered(_)));
+        assert!(matches!((&&"1.2.3.4:5").ask(), Question::Answered(_)));
+        assert!(matches!("localhost:80".ask(), Question::Name(host, 80) if host == "localhost"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_said_so() {
+        for text in ["localhost", "", "localhost:", "localhost:http", "localhost:65536"] {
+            assert!(matches!(text.ask(), Question::Malformed(_)), "{text}");
+        }
+    }
+}

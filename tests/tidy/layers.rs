@@ -1,0 +1,218 @@
+//! Who may import whom: DESIGN section 2 as data, and the check of it.
+//!
+//! A table is read from the ground up. A file imports only what stands above it in the table, in its
+//! own layer or an earlier one; so there is no cycle, and each file can be read knowing only what
+//! came before. The packages follow each other by their dependencies: the compiler sees to that.
+
+use std::collections::BTreeMap;
+
+use crate::source::{PathUse, Source, paths_in};
+
+pub(crate) struct Layer {
+    /// What holds for every file in it.
+    pub(crate) says: &'static str,
+    pub(crate) files: &'static [&'static str],
+}
+
+pub(crate) const RUNTIME: &[Layer] = &[
+    Layer {
+        says: "Plain values and rules. They know no loop; a descriptor is a number to them.",
+        files: &[
+            "atomics.rs",
+            "syscall.rs",
+            "table.rs",
+            "waiter.rs",
+            "selector/mod.rs",
+            "time/wheel.rs",
+            "time/clock.rs",
+            "debug/metrics.rs",
+        ],
+    },
+    Layer {
+        says: "Parts. Each does one thing for one loop; none calls another but the few it stands on.",
+        files: &[
+            "selector/mio.rs",
+            "selector/scripted.rs",
+            "time/alarm.rs",
+            "pace.rs",
+            "reactor.rs",
+            "inbox.rs",
+            "remote.rs",
+            "task/queue.rs",
+        ],
+    },
+    Layer {
+        says: "Tasks and jobs: slots, wakers, how they end, who is told. They know keys, not the turn.",
+        files: &[
+            "task/waker.rs",
+            "task/polled.rs",
+            "task/cell.rs",
+            "task/table.rs",
+            "task/error.rs",
+            "reply.rs",
+            "debug/report.rs",
+            "debug/hooks.rs",
+            "blocking.rs",
+        ],
+    },
+    Layer {
+        says: "The loop: one of each part, the turn, its end, and which loop a thread is on.",
+        files: &["event_loop.rs", "run.rs", "shutdown.rs", "current.rs"],
+    },
+    Layer {
+        says: "What users hold. Each is a key and a way to the loop; none knows of the others' insides.",
+        files: &[
+            "task/yield_now.rs",
+            "time/instant.rs",
+            "task/join.rs",
+            "task/spawn.rs",
+            "task/call.rs",
+            "time/sleep.rs",
+            "time/timeout.rs",
+            "time/virtual_time.rs",
+            "source.rs",
+            "io.rs",
+            "signal.rs",
+            "handle.rs",
+            "debug/tree.rs",
+            "debug/inspect.rs",
+        ],
+    },
+    Layer {
+        says: "Whole loops: what makes them, owns them, and runs several.",
+        files: &["builder.rs", "owner.rs", "group.rs"],
+    },
+    Layer { says: DOORS, files: &["debug/mod.rs", "task/mod.rs", "time/mod.rs", "lib.rs"] },
+    Layer {
+        says: TESTS,
+        files: &["time/wheel_tests.rs", "selector/rig.rs", "selector/contract.rs"],
+    },
+];
+
+pub(crate) const NET: &[Layer] = &[
+    Layer {
+        says: "Rules: addresses, what errors mean, how a connection opens. They know no type of ours.",
+        files: &["addr.rs", "accept.rs", "connect.rs"],
+    },
+    Layer {
+        says: "Sockets. A listener knows the stream it accepts, never the other way round.",
+        files: &["tcp/stream.rs", "split.rs", "tcp/options.rs", "tcp/listener.rs", "tcp/socket.rs"],
+    },
+    Layer { says: "The traits of others, one file each.", files: &["compat/futures_io.rs"] },
+    Layer { says: DOORS, files: &["compat/mod.rs", "tcp/mod.rs", "lib.rs"] },
+    Layer { says: TESTS, files: &["accept_tests.rs"] },
+];
+
+pub(crate) const DOORS: &str = "Doors: they name their children and pass them on; no logic.";
+pub(crate) const TESTS: &str = "Tests in files of their own. Nothing imports them.";
+
+/// Imports that go up today, each with what would turn it round. This list only gets shorter.
+pub(crate) const UPWARD: &[(&str, &str, &str)] = &[
+    ("runtime/task/polled.rs", "task/table.rs", "move `Wait` into task/polled.rs"),
+    ("runtime/task/error.rs", "task/join.rs", "give `Id` a file of its own, below task/error.rs"),
+    ("runtime/event_loop.rs", "run.rs", "move the type `Root` into event_loop.rs"),
+    ("runtime/task/join.rs", "task/spawn.rs", "move `Refused` into task/join.rs"),
+    ("runtime/builder.rs", "owner.rs", "have owner.rs make the `EventLoop`: `impl Builder` there"),
+    ("net/tcp/stream.rs", "split.rs", "move `split` and `into_split` into split.rs"),
+];
+
+/// One import, as the table sees it.
+pub(crate) struct Import {
+    pub(crate) line: usize,
+    pub(crate) target: String,
+}
+
+/// The files of a package by path below it, and what its doors pass on.
+pub(crate) struct Package<'a> {
+    pub(crate) table: &'static [Layer],
+    pub(crate) files: BTreeMap<&'a str, &'a Source>,
+    /// Door and name -> the path that the name stands for.
+    passed_on: BTreeMap<(String, String), Vec<String>>,
+}
+
+impl<'a> Package<'a> {
+    pub(crate) fn new(
+        name: &'static str,
+        table: &'static [Layer],
+        sources: &'a [Source],
+    ) -> Package<'a> {
+        let below = |source: &'a Source| {
+            let file = source.path.strip_prefix(name)?.strip_prefix('/')?;
+            Some((file, source))
+        };
+        let files: BTreeMap<_, _> = sources.iter().filter_map(below).collect();
+        let mut package = Package { table, files, passed_on: BTreeMap::new() };
+        for (file, source) in package.files.clone() {
+            for path in paths_in(source).into_iter().filter(|path| path.is_passed_on) {
+                let names = package.absolute(file, &path);
+                let key = (file.to_owned(), names.last().cloned().unwrap_or_default());
+                package.passed_on.insert(key, names);
+            }
+        }
+        package
+    }
+
+    /// Where a file stands in the table: the number of the layer, and the place in all.
+    pub(crate) fn place(&self, file: &str) -> Option<(usize, usize)> {
+        let in_order = self.table.iter().enumerate();
+        let all = in_order.flat_map(|(layer, row)| row.files.iter().map(move |file| (layer, file)));
+        let mut all = (0..).zip(all);
+        all.find(|(_, (_, listed))| **listed == file).map(|(place, (layer, _))| (layer, place))
+    }
+
+    /// What a file imports from its own package.
+    pub(crate) fn imports(&self, file: &str, source: &Source) -> Vec<Import> {
+        let paths = paths_in(source).into_iter();
+        let imports = paths.map(|path| Import {
+            line: path.line,
+            target: self.resolve(&self.absolute(file, &path), 8),
+        });
+        imports.filter(|import| import.target != file).collect()
+    }
+
+    /// From the package's root, without `crate`, `super` and `self`.
+    fn absolute(&self, file: &str, path: &PathUse) -> Vec<String> {
+        let mut names = path.names.iter().filter(|name| *name != "self").peekable();
+        let mut module: Vec<String> = if path.names[0] == "crate" { Vec::new() } else { of(file) };
+        let mut depth = path.depth;
+        while let Some(name) = names.next_if(|name| *name == "crate" || *name == "super") {
+            if name == "super" && depth > 0 {
+                depth -= 1;
+            } else if name == "super" {
+                module.pop();
+            }
+        }
+        module.extend(names.cloned());
+        module
+    }
+
+    /// The file in which a name was made: through folders, then through what doors pass on.
+    fn resolve(&self, names: &[String], depth: usize) -> String {
+        let mut module = Vec::new();
+        let mut file = "lib.rs".to_owned();
+        for name in names {
+            module.push(name.as_str());
+            let stem = module.join("/");
+            match [format!("{stem}.rs"), format!("{stem}/mod.rs")]
+                .into_iter()
+                .find(|candidate| self.files.contains_key(candidate.as_str()))
+            {
+                Some(found) => file = found,
+                None => {
+                    let passed_on = self.passed_on.get(&(file.clone(), name.clone()));
+                    return match passed_on {
+                        Some(names) if depth > 0 => self.resolve(names, depth - 1),
+                        _ => file,
+                    };
+                }
+            }
+        }
+        file
+    }
+}
+
+/// The module of a file, as names.
+fn of(file: &str) -> Vec<String> {
+    let stem = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    if stem == "lib" { Vec::new() } else { stem.split('/').map(str::to_owned).collect() }
+}
