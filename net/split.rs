@@ -200,8 +200,8 @@ impl WriteHalf<'_> {
     /// # Errors
     ///
     /// As [`TcpStream::write_all`].
-    pub async fn write_all(&self, data: &[u8]) -> io::Result<()> {
-        self.stream.write_all(data).await
+    pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+        self.stream.write_all(data)
     }
 
     /// As [`TcpStream::ready`]; cancel safe.
@@ -401,8 +401,8 @@ impl OwnedWriteHalf {
     /// # Errors
     ///
     /// As [`TcpStream::write_all`].
-    pub async fn write_all(&self, data: &[u8]) -> io::Result<()> {
-        self.stream.write_all(data).await
+    pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+        self.stream.write_all(data)
     }
 
     /// As [`TcpStream::ready`]; cancel safe.

@@ -1,6 +1,8 @@
-//! The thread pool for calls that block: one pool a loop, threads made when needed and ended when idle.
+//! The thread pool for calls that block: one pool a loop, threads made when needed and ended when
+//! idle.
 //!
-//! It knows jobs, not tasks. A job that has started cannot be stopped; nothing ever joins its thread.
+//! It knows jobs, not tasks. A job that has started cannot be stopped; nothing ever joins its
+//! thread.
 
 use std::collections::VecDeque;
 use std::io;
@@ -57,7 +59,8 @@ impl BlockingPool {
     ///
     /// # Errors
     ///
-    /// When the job needs a first thread and the system refuses it. On a closed pool the job is dropped unrun.
+    /// When the job needs a first thread and the system refuses it. On a closed pool the job is
+    /// dropped unrun.
     pub(crate) fn submit(
         self: &Arc<Self>,
         work: Work,
@@ -118,7 +121,8 @@ impl BlockingPool {
         running.chain(state.queue.iter().map(|job| job.location)).collect()
     }
 
-    /// Gives back the jobs that have not started, to be dropped, and sends the idle threads home. Joins nobody.
+    /// Gives back the jobs that have not started, to be dropped, and sends the idle threads home.
+    /// Joins nobody.
     pub(crate) fn close(&self) -> VecDeque<Job> {
         let mut state = self.lock();
         state.closed = true;
@@ -142,8 +146,8 @@ impl BlockingPool {
                 report::foreign_panic("a blocking job", payload);
             }
             self.lock().running.remove(key);
-            // A loop on virtual time, or one that shuts down, waits for this. A message, for it may be between its
-            // look at the pool and its wait.
+            // A loop on virtual time, or one that shuts down, waits for this. A message, for it may
+            // be between its look at the pool and its wait.
             self.remote.post_chore(Chore::JobEnded);
         }
     }

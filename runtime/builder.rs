@@ -64,8 +64,24 @@ pub struct Builder {
     observer: Option<Box<dyn Observer>>,
 }
 
+impl EventLoop {
+    /// A loop with the defaults of the [`Builder`].
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a descriptor.
+    pub fn new() -> io::Result<EventLoop> {
+        EventLoop::builder().build()
+    }
+
+    /// Settings for a loop.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
 impl Builder {
-    pub(crate) fn new() -> Builder {
+    fn new() -> Builder {
         Builder {
             selector: SelectorKind::default(),
             clock: Clock::default(),
@@ -100,20 +116,22 @@ impl Builder {
         self
     }
 
-    /// How many events one wait takes from the system; the rest wait for the next turn. Default: 1,024 (16 KiB).
+    /// How many events one wait takes from the system; the rest wait for the next turn. Default:
+    /// 1,024 (16 KiB).
     pub fn events_per_turn(mut self, events: usize) -> Builder {
         self.events_per_turn = events.max(1);
         self
     }
 
-    /// How many tasks one turn polls before it looks at descriptors and timers again. Default: 128: some
-    /// microseconds of trivial tasks, and enough to make a system call between them cheap.
+    /// How many tasks one turn polls before it looks at descriptors and timers again. Default: 128:
+    /// some microseconds of trivial tasks, and enough to make a system call between them cheap.
     pub fn polls_per_turn(mut self, polls: usize) -> Builder {
         self.polls_per_turn = polls.max(1);
         self
     }
 
-    /// How many operations the sockets of one task may do in one poll before it yields to the others. Default: 128.
+    /// How many operations the sockets of one task may do in one poll before it yields to the
+    /// others. Default: 128.
     pub fn operations_per_poll(mut self, operations: u32) -> Builder {
         self.budget = operations.max(1);
         self
@@ -131,9 +149,9 @@ impl Builder {
         self
     }
 
-    /// Debug mode: polls that hold the loop for 100 ms are reported with the task's name and spawn site, unless
-    /// [`slow_task_threshold`](Self::slow_task_threshold) says another time. Default: off; it reads the
-    /// clock twice a poll.
+    /// Debug mode: polls that hold the loop for 100 ms are reported with the task's name and spawn
+    /// site, unless [`slow_task_threshold`](Self::slow_task_threshold) says another time. Default:
+    /// off; it reads the clock twice a poll.
     pub fn debug(mut self, debug: bool) -> Builder {
         self.debug = debug;
         self
@@ -145,8 +163,8 @@ impl Builder {
         self
     }
 
-    /// Polls the tasks of a batch in an order drawn from this seed, to find out what a program takes for granted. Default: first
-    /// in, first out.
+    /// Polls the tasks of a batch in an order drawn from this seed, to find out what a program
+    /// takes for granted. Default: first in, first out.
     pub fn seed(mut self, seed: u64) -> Builder {
         self.seed = Some(seed);
         self
@@ -162,7 +180,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When the system refuses a descriptor: a loop on Linux takes four (epoll twice, eventfd, timerfd).
+    /// When the system refuses a descriptor: a loop on Linux takes four (epoll twice, eventfd,
+    /// timerfd).
     #[track_caller]
     pub fn build(self) -> io::Result<EventLoop> {
         let selector = self.make_selector()?;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::Location;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use crate::event_loop::LoopState;
 use crate::remote::LoopId;
@@ -10,9 +10,14 @@ use crate::task::queue;
 
 thread_local! {
     static CURRENT: RefCell<Option<Entered>> = const { RefCell::new(None) };
+
+    /// The loops that were made on this thread and are not dropped. Nearly always there is one.
+    static LIVING: RefCell<Vec<Weak<LoopState>>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Entered {
+    /// The state's, at hand: every poll of a source compares it.
+    id: LoopId,
     state: Rc<LoopState>,
     location: &'static Location<'static>,
     /// Entries that are not undone yet. They may go in any order; the last one leaves.
@@ -40,33 +45,33 @@ pub(crate) fn enter(state: &Rc<LoopState>, what: &str) -> Entry {
     let id = state.remote.id;
     let location = Location::caller();
     let other = CURRENT.with(|current| match &mut *current.borrow_mut() {
-        Some(entered) if entered.state.remote.id != id => {
-            Some((entered.state.remote.clone(), entered.location))
-        }
+        Some(entered) if entered.id != id => Some((entered.state.remote.clone(), entered.location)),
         Some(entered) => {
             entered.entries += 1;
             None
         }
         free => {
-            *free = Some(Entered { state: state.clone(), location, entries: 1 });
+            *free = Some(Entered { id, state: state.clone(), location, entries: 1 });
             queue::set_here(Some(state.queue.clone()));
             None
         }
     });
     if let Some((remote, location)) = other {
         panic!(
-            "`{what}` was called while {} is running on this thread (entered at {location}). A thread has \
-             one loop: to wait inside a task use `.await`; to run a second loop use a second thread.",
+            "`{what}` was called while {} is running on this thread (entered at {location}). A \
+             thread has one loop: to wait inside a task use `.await`; to run a second loop use a \
+             second thread.",
             remote.label(),
         )
     }
     Entry { undo: Undo::Leave(id) }
 }
 
-/// Makes `state` this thread's loop whoever was it before: for a loop that is dropped, whose futures must
-/// find it while they go. `None` when the thread's own variables are gone already.
+/// Makes `state` this thread's loop whoever was it before: for a loop that is dropped, whose
+/// futures must find it while they go. `None` when the thread's own variables are gone already.
 pub(crate) fn enter_to_close(state: &Rc<LoopState>) -> Option<Entry> {
-    let entered = Entered { state: state.clone(), location: Location::caller(), entries: 1 };
+    let (id, location) = (state.remote.id, Location::caller());
+    let entered = Entered { id, state: state.clone(), location, entries: 1 };
     let before = CURRENT.try_with(|current| current.replace(Some(entered))).ok()?;
     queue::set_here(Some(state.queue.clone()));
     Some(Entry { undo: Undo::Restore(before) })
@@ -79,7 +84,7 @@ impl Drop for Entry {
             match &mut self.undo {
                 Undo::Restore(before) => std::mem::replace(current, before.take()),
                 Undo::Leave(id) => {
-                    let entered = current.as_mut().filter(|entered| entered.state.remote.id == *id)?;
+                    let entered = current.as_mut().filter(|entered| entered.id == *id)?;
                     entered.entries -= 1;
                     if entered.entries > 0 {
                         return None;
@@ -107,13 +112,14 @@ pub(crate) fn get() -> Option<Rc<LoopState>> {
 #[inline]
 pub(crate) fn with<R>(id: LoopId, with: impl FnOnce(&LoopState) -> R) -> Option<R> {
     let found = CURRENT.try_with(|current| match &*current.borrow() {
-        Some(entered) if entered.state.remote.id == id => Some(with(&entered.state)),
+        Some(entered) if entered.id == id => Some(with(&entered.state)),
         _ => None,
     });
     found.unwrap_or(None)
 }
 
-/// Calls `with` with the loop of this thread, for `what`, which cannot do without. `with` must run no foreign code.
+/// Calls `with` with the loop of this thread, for `what`, which cannot do without. `with` must run
+/// no foreign code.
 ///
 /// # Panics
 ///
@@ -121,7 +127,8 @@ pub(crate) fn with<R>(id: LoopId, with: impl FnOnce(&LoopState) -> R) -> Option<
 #[inline]
 #[track_caller]
 pub(crate) fn expect_with<R>(what: &str, with: impl FnOnce(&LoopState) -> R) -> R {
-    let found = CURRENT.try_with(|current| current.borrow().as_ref().map(|entered| with(&entered.state)));
+    let found =
+        CURRENT.try_with(|current| current.borrow().as_ref().map(|entered| with(&entered.state)));
     match found {
         Ok(Some(result)) => result,
         _ => no_loop(what),
@@ -154,4 +161,23 @@ fn no_loop(what: &str) -> ! {
         "no event loop is running on this thread: `{what}` needs one. Call it inside \
          `wheelhouse::run` or `EventLoop::block_on`; from another thread, use a `Handle`."
     )
+}
+
+/// Notes that a loop was made on this thread.
+pub(crate) fn note_made(state: &Rc<LoopState>) {
+    LIVING.with(|living| {
+        let mut living = living.borrow_mut();
+        living.retain(|made| made.strong_count() > 0);
+        living.push(Rc::downgrade(state));
+    });
+}
+
+/// The loop `id` if it was made on this thread, entered or not: for questions that a host asks
+/// between turns.
+pub(crate) fn made_here(id: LoopId) -> Option<Rc<LoopState>> {
+    let found = LIVING.try_with(|living| {
+        let living = living.borrow();
+        living.iter().filter_map(Weak::upgrade).find(|state| state.remote.id == id)
+    });
+    found.unwrap_or(None)
 }

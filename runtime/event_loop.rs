@@ -1,13 +1,15 @@
 //! The loop: the struct that owns one of each part, and `turn`, which calls the stages in order.
 //!
-//! The stages never call each other; the data goes through here. Everything but stage 7 (`run.rs`) only
-//! enqueues: tasks and callbacks, and with them all user code, run in stage 7. Foreign code elsewhere is
-//! wakers (stage 6) and hooks (stage 8); no borrow is held then, and a panic in one is caught and reported.
+//! The stages never call each other; the data goes through here. Everything but stage 7 (`run.rs`)
+//! only enqueues: tasks and callbacks, and with them all user code, run in stage 7. Foreign code
+//! elsewhere is wakers (stage 6) and hooks (stage 8); no borrow is held then, and a panic in one is
+//! caught and reported.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use crate::blocking::BlockingPool;
@@ -17,11 +19,10 @@ use crate::inbox::{Chore, Message};
 use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
-use crate::run::Root;
 use crate::selector::{Event, Selector};
 use crate::table::Key;
 use crate::task::polled::Polled;
-use crate::task::queue::RunQueue;
+use crate::task::queue::{Lanes, RunQueue};
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{LoopClock, NEVER, duration_to_ticks};
@@ -65,6 +66,9 @@ pub(crate) struct Limits {
     pub(crate) budget: u32,
 }
 
+/// Polls the future that is not a task: `block_on`'s.
+pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) + 'a;
+
 /// How long a turn may wait.
 #[derive(Clone, Copy)]
 pub(crate) enum Patience {
@@ -104,7 +108,7 @@ impl LoopState {
         self.queue.is_empty()
             || self.pace.select_is_due()
             || self.remote.inbox().is_filled()
-            || self.wheel.borrow().earliest() != Tick::MAX
+            || self.pace.may_pend()
     }
 
     /// Stage 1: how long may the selector wait?
@@ -116,11 +120,10 @@ impl LoopState {
     }
 
     fn idle_deadline(&self, patience: Patience) -> Ask {
-        let deadline = self.wheel.borrow_mut().next_deadline().unwrap_or(Tick::MAX);
         let timeout = if self.clock.is_virtual() {
-            self.virtual_timeout(deadline, patience)
+            self.virtual_timeout(patience)
         } else {
-            self.real_timeout(deadline, patience)
+            self.real_timeout(patience)
         };
         if timeout != Some(Duration::ZERO) && !self.remote.inbox().fall_asleep() {
             return Ask::Wait(Some(Duration::ZERO));
@@ -128,12 +131,18 @@ impl LoopState {
         Ask::Wait(timeout)
     }
 
-    fn real_timeout(&self, deadline: Tick, patience: Patience) -> Option<Duration> {
+    fn real_timeout(&self, patience: Patience) -> Option<Duration> {
         let limit = match patience {
             Patience::AtMost(Duration::ZERO) => return Some(Duration::ZERO),
             Patience::AtMost(limit) => duration_to_ticks(limit).saturating_add(1),
             Patience::Forever => Tick::MAX,
         };
+        // Deadlines that were only pushed out need no look at the clock, nor at the wheel.
+        let earliest = self.wheel.borrow().earliest();
+        if limit == Tick::MAX && (earliest == Tick::MAX || self.alarm.borrow().covers(earliest)) {
+            return None;
+        }
+        let deadline = self.next_deadline();
         if deadline == Tick::MAX && limit == Tick::MAX {
             return None;
         }
@@ -144,9 +153,15 @@ impl LoopState {
         self.alarm.borrow_mut().set(deadline.min(now.saturating_add(limit)), now)
     }
 
+    /// The earliest deadline, or `Tick::MAX`.
+    fn next_deadline(&self) -> Tick {
+        self.wheel.borrow_mut().next_deadline().unwrap_or(Tick::MAX)
+    }
+
     /// Under virtual time the outside world is asked first; stage 5 jumps if it stayed quiet.
-    fn virtual_timeout(&self, deadline: Tick, patience: Patience) -> Option<Duration> {
+    fn virtual_timeout(&self, patience: Patience) -> Option<Duration> {
         self.may_jump.set(false);
+        let deadline = self.next_deadline();
         let limit = match patience {
             Patience::Forever => Duration::MAX,
             Patience::AtMost(limit) => limit,
@@ -212,19 +227,13 @@ impl LoopState {
     fn dispatch(&self) {
         let mut events = self.events.borrow_mut();
         if !events.is_empty() {
-            let mut woken = self.woken.borrow_mut();
-            self.reactor.dispatch(&events, |waiter| self.collect(waiter, &mut woken));
+            let (mut woken, mut lanes) = (self.woken.borrow_mut(), self.queue.lanes());
+            let all_known =
+                self.reactor.dispatch(&events, |waiter| collect(waiter, &mut woken, &mut lanes));
+            if !all_known {
+                self.alarm.borrow_mut().may_have_gone_off();
+            }
             events.clear();
-        }
-    }
-
-    /// Takes what stages 4 and 5 find to stage 6. A task of ours runs no foreign code when it is woken, so it is queued
-    /// at once, unless others wait before it.
-    #[inline]
-    fn collect(&self, waiter: Waiter, woken: &mut Vec<Waiter>) {
-        match waiter {
-            Waiter::Task(key) if woken.is_empty() => self.queue.push(key),
-            waiter => woken.push(waiter),
         }
     }
 
@@ -239,7 +248,8 @@ impl LoopState {
 
     fn fire_timers(&self, earliest: Tick) {
         let may_jump = self.may_jump.take();
-        // A batch that was not to be interrupted has seen that it is due, and read the clock for that.
+        // A batch that was not to be interrupted has seen that it is due, and read the clock for
+        // that.
         let is_due = earliest <= self.pace.last_read();
         if !may_jump && !is_due && !self.pace.is_read_due() {
             return;
@@ -249,11 +259,11 @@ impl LoopState {
         }
         let now = self.read_clock();
         if earliest <= now {
-            let mut woken = self.woken.borrow_mut();
+            let (mut woken, mut lanes) = (self.woken.borrow_mut(), self.queue.lanes());
             let mut fired = 0;
             self.wheel.borrow_mut().advance(now, |waiter| {
                 fired += 1;
-                self.collect(waiter, &mut woken);
+                collect(waiter, &mut woken, &mut lanes);
             });
             self.counters.timers_fired.add(fired);
         }
@@ -281,14 +291,14 @@ impl LoopState {
         self.hooks.turn_ended();
     }
 
-    /// Ends a turn that was made for a host: sees to it that the descriptor is readable when the next one has
-    /// work. Whether it has some already.
+    /// Ends a turn that was made for a host, or the run before one: sees to it that the descriptor
+    /// is readable when the next one has work. Whether it has some already.
     pub(crate) fn hand_back(&self, has_more: bool) -> bool {
         let deadline = self.wheel.borrow_mut().next_deadline();
         let mut has_more = has_more || !self.queue.is_empty();
         if let Some(deadline) = deadline {
             if self.clock.is_virtual() {
-                has_more |= self.virtual_timeout(deadline, Patience::Forever) == Some(Duration::ZERO);
+                has_more |= self.virtual_timeout(Patience::Forever) == Some(Duration::ZERO);
                 self.may_jump.set(false);
             } else {
                 let now = self.read_clock();
@@ -311,6 +321,7 @@ impl LoopState {
     /// A timer was set. Between two turns the host must be told: only a turn sets the alarm.
     #[inline]
     pub(crate) fn timer_was_set(&self) {
+        self.pace.timer_was_set();
         if !self.queue.is_in_turn() {
             self.remote.rouse();
         }
@@ -347,5 +358,15 @@ impl LoopState {
             Chore::JobEnded => {}
             Chore::Stop => self.stopping.set(true),
         }
+    }
+}
+
+/// Takes what stages 4 and 5 find to stage 6. A task of ours runs no foreign code when it is woken,
+/// so it is queued at once, unless others wait before it.
+#[inline]
+fn collect(waiter: Waiter, woken: &mut Vec<Waiter>, lanes: &mut Lanes) {
+    match waiter {
+        Waiter::Task(key) if woken.is_empty() => lanes.push(key),
+        waiter => woken.push(waiter),
     }
 }

@@ -10,7 +10,8 @@ use crate::handle::Handle;
 use crate::owner::EventLoop;
 use crate::shutdown::ShutdownReport;
 
-/// Several event loops, each on a thread of its own, which runs until the group is shut down or dropped.
+/// Several event loops, each on a thread of its own, which runs until the group is shut down or
+/// dropped.
 ///
 /// # Examples
 ///
@@ -86,16 +87,20 @@ impl LoopGroup {
         self.members.is_empty()
     }
 
-    /// Shuts all loops down at the same time, each as [`EventLoop::shutdown`], and reports for each.
+    /// Shuts all loops down at the same time, each as [`EventLoop::shutdown`], and reports for
+    /// each.
     ///
     /// # Panics
     ///
     /// If a loop's thread panicked.
     pub fn shutdown(mut self, grace: Duration) -> Vec<ShutdownReport> {
         self.stop(grace);
-        let threads: Vec<_> = self.members.iter_mut().filter_map(|member| member.thread.take()).collect();
+        let threads: Vec<_> =
+            self.members.iter_mut().filter_map(|member| member.thread.take()).collect();
         let joined = threads.into_iter().map(JoinHandle::join);
-        joined.map(|report| report.unwrap_or_else(|payload| std::panic::resume_unwind(payload))).collect()
+        joined
+            .map(|report| report.unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
+            .collect()
     }
 
     fn stop(&self, grace: Duration) {

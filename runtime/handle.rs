@@ -15,11 +15,11 @@ use crate::inbox::{Chore, Message};
 use crate::remote::Remote;
 use crate::reply::{Reply, ReplySender, reply};
 use crate::table::Key;
-use crate::task::table::{About, Kind};
 use crate::task::JoinError;
+use crate::task::table::{About, Kind};
 
-/// A way to a loop from any thread: spawn on it, have it call something, stop it. Cheap to clone; it does not keep the loop
-/// alive.
+/// A way to a loop from any thread: spawn on it, have it call something, stop it. Cheap to clone;
+/// it does not keep the loop alive.
 ///
 /// # Examples
 ///
@@ -62,8 +62,8 @@ impl Handle {
         current::get().map(|state| Handle { remote: state.remote.clone() })
     }
 
-    /// Has the loop call `make` and run the future it makes, which need not be `Send`. Nothing is lost: on a closed
-    /// loop the handle gives [`JoinError::is_closed`].
+    /// Has the loop call `make` and run the future it makes, which need not be `Send`. Nothing is
+    /// lost: on a closed loop the handle gives [`JoinError::is_closed`].
     #[track_caller]
     pub fn spawn<M, F>(&self, make: M) -> RemoteHandle<F::Output>
     where
@@ -86,7 +86,8 @@ impl Handle {
         RemoteHandle { remote: self.remote.clone(), answer, target }
     }
 
-    /// Has the loop call `call`, in the order in which this and its like were sent (`call_soon_threadsafe`).
+    /// Has the loop call `call`, in the order in which this and its like were sent
+    /// (`call_soon_threadsafe`).
     ///
     /// # Errors
     ///
@@ -96,7 +97,8 @@ impl Handle {
         posted.map_err(|_call| LoopClosed { label: self.remote.label() })
     }
 
-    /// Ends `run_forever` after the turn under way. A loop that is not in `run_forever` leaves its next one at once.
+    /// Ends `run_forever` after the turn under way. A loop that is not in `run_forever` leaves its
+    /// next one at once.
     pub fn stop(&self) {
         self.remote.post_chore(Chore::Stop);
     }
@@ -220,8 +222,8 @@ impl<F: Future> Future for Remoted<F> {
     }
 }
 
-/// A task that runs on a loop of another thread: await it on any executor, or [`wait`](Self::wait) for it on a thread.
-/// Dropping it detaches the task.
+/// A task that runs on a loop of another thread: await it on any executor, or [`wait`](Self::wait)
+/// for it on a thread. Dropping it detaches the task.
 ///
 /// Awaiting is cancel safe. It panics when polled again after it has given its result.
 pub struct RemoteHandle<T> {
@@ -290,8 +292,8 @@ impl<T> RemoteHandle<T> {
     fn forbid_own_thread(&self, what: &str) {
         assert!(
             std::thread::current().id() != self.remote.thread,
-            "`RemoteHandle::{what}` was called on the thread of {}, which has to run the task: it would \
-             wait for ever. Use `.await`.",
+            "`RemoteHandle::{what}` was called on the thread of {}, which has to run the task: it \
+             would wait for ever. Use `.await`.",
             self.remote.label()
         );
     }

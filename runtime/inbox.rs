@@ -12,12 +12,13 @@
 //! 3 no: wait; yes: asleep := false
 //! ```
 //!
-//! If the loop's look (2) misses a message, the push came later in the order of the lock, so the sender's
-//! swap sees the flag that was set before that look, and wakes. Only the sender that finds the flag set makes the
-//! system call: a burst costs one. The loom models at the foot of `task/waker.rs` check it.
+//! If the loop's look (2) misses a message, the push came later in the order of the lock, so the
+//! sender's swap sees the flag that was set before that look, and wakes. (The flag changes by swaps
+//! alone, so that all changes have one order.) Only the sender that finds the flag set makes the
+//! system call: a burst costs one. The models in `loom_tests.rs` check it.
 //!
-//! The queue is unbounded and a push never waits beyond the short lock: a waker that could block is a
-//! dead-lock in waiting.
+//! The queue is unbounded and a push never waits beyond the short lock: a waker that could block is
+//! a dead-lock in waiting.
 
 use std::task::Waker;
 
@@ -69,8 +70,8 @@ impl Inbox {
         }
     }
 
-    /// Leaves a message. `Ok(true)`: the loop sleeps, and the caller must wake it. On a closed inbox the message comes
-    /// back.
+    /// Leaves a message. `Ok(true)`: the loop sleeps, and the caller must wake it. On a closed
+    /// inbox the message comes back.
     pub(crate) fn push(&self, message: Message) -> Result<bool, Message> {
         let mut letters = self.lock();
         if letters.closed {
@@ -82,7 +83,8 @@ impl Inbox {
         Ok(self.rouse())
     }
 
-    /// Whether the loop slept; it counts as awake from here on, and a `true` obliges the caller to wake it.
+    /// Whether the loop slept; it counts as awake from here on, and a `true` obliges the caller to
+    /// wake it.
     #[must_use]
     pub(crate) fn rouse(&self) -> bool {
         self.asleep.swap(false, Ordering::AcqRel)
@@ -104,7 +106,7 @@ impl Inbox {
     /// Step 1 and 2 for the loop: `true` if there is nothing to do and it may wait.
     #[must_use]
     pub(crate) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::Release);
+        let _ = self.asleep.swap(true, Ordering::AcqRel);
         let empty = self.lock().messages.is_empty();
         if !empty {
             self.wake_up();
@@ -114,7 +116,10 @@ impl Inbox {
 
     /// The loop runs again: messages need no wake-up.
     pub(crate) fn wake_up(&self) {
-        self.asleep.store(false, Ordering::Release);
+        // Only the loop sets it, so a busy one sees here that it never did.
+        if self.asleep.load(Ordering::Relaxed) {
+            let _ = self.rouse();
+        }
     }
 
     /// Refuses messages from here on and gives back those that were not taken.

@@ -11,9 +11,10 @@ pub use crate::source::Source;
 
 /// A descriptor of yours, watched by the loop. It must be non-blocking; it need not be a socket.
 ///
-/// Two ways to use it. The short one is [`async_io`](Self::async_io): give it the operation and it is called
-/// whenever the descriptor is ready, until it does not say `WouldBlock`. The long one is a guard from
-/// [`readable`](Self::readable): it says that the descriptor was ready, and it is on you to say when it no longer is.
+/// Two ways to use it. The short one is [`async_io`](Self::async_io): give it the operation and it
+/// is called whenever the descriptor is ready, until it does not say `WouldBlock`. The long one is
+/// a guard from [`readable`](Self::readable): it says that the descriptor was ready, and it is on
+/// you to say when it no longer is.
 ///
 /// Waiting works on its own loop; [`try_io`](Self::try_io) and dropping on any thread.
 ///
@@ -152,8 +153,8 @@ impl<T: AsFd> AsyncFd<T> {
         self.poll_direction(cx, Direction::Write)
     }
 
-    /// Calls `operation` whenever the descriptor is ready for `interest`, until it does not say `WouldBlock`.
-    /// Cancel safe: it is not called once the future is dropped.
+    /// Calls `operation` whenever the descriptor is ready for `interest`, until it does not say
+    /// `WouldBlock`. Cancel safe: it is not called once the future is dropped.
     ///
     /// # Errors
     ///
@@ -217,8 +218,8 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
     }
 }
 
-/// Says that a descriptor was ready. What it clears is only what was known when it was made: an event that comes
-/// while it is held is never lost.
+/// Says that a descriptor was ready. What it clears is only what was known when it was made: an
+/// event that comes while it is held is never lost.
 #[must_use = "say what became of the readiness: `try_io`, `clear_ready` or `retain_ready`"]
 pub struct AsyncFdReadyGuard<'a, T: AsFd> {
     fd: &'a AsyncFd<T>,

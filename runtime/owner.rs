@@ -12,26 +12,25 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::builder::Builder;
 use crate::current::{self, Entry};
 use crate::debug::metrics::Metrics;
 use crate::debug::tree::TaskTree;
-use crate::event_loop::{LoopState, Patience};
+use crate::event_loop::{LoopState, Patience, Root};
 use crate::handle::Handle;
-use crate::run::Root;
 use crate::shutdown::ShutdownReport;
 use crate::time::Instant;
 
 /// What [`run`] gives the tasks that are left.
 const RUN_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a future on a new loop on this thread, then cancels what is left and closes the loop (`asyncio.run`). What does
-/// not stop within five seconds (a blocking job, that is) is reported as a warning and left behind.
+/// Runs a future on a new loop on this thread, then cancels what is left and closes the loop
+/// (`asyncio.run`). What does not stop within five seconds (a blocking job, that is) is reported as
+/// a warning and left behind.
 ///
 /// # Panics
 ///
-/// If a loop is running on this thread already, or the system refuses one (no descriptors left). A panic of the future
-/// is passed on.
+/// If a loop is running on this thread already, or the system refuses one (no descriptors left). A
+/// panic of the future is passed on.
 ///
 /// # Examples
 ///
@@ -48,7 +47,9 @@ pub fn run<F: Future>(future: F) -> F::Output {
         Ok(event_loop) => event_loop,
         Err(error) => panic!("`run` could not make an event loop: {error}"),
     };
+    let entered = current::enter(&event_loop.state, "run");
     let output = catch_unwind(AssertUnwindSafe(|| event_loop.block_on(future)));
+    drop(entered);
     let report = event_loop.shutdown(RUN_GRACE);
     if !report.is_clean() {
         tracing::warn!("`run` ended with something left: {report}");
@@ -56,48 +57,40 @@ pub fn run<F: Future>(future: F) -> F::Output {
     output.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// An event loop. It belongs to the thread that made it and runs there, by [`block_on`](Self::block_on),
-/// [`run_forever`](Self::run_forever), or turn by turn inside another loop ([`turn`](Self::turn)).
+/// An event loop. It belongs to the thread that made it and runs there, by
+/// [`block_on`](Self::block_on), [`run_forever`](Self::run_forever), or turn by turn inside another
+/// loop ([`turn`](Self::turn)).
 ///
-/// Dropping it drops all its tasks; [`shutdown`](Self::shutdown) also waits for blocking jobs and reports.
+/// Dropping it drops all its tasks; [`shutdown`](Self::shutdown) also waits for blocking jobs and
+/// reports.
 ///
 /// # Hosting it
 ///
-/// Between turns the descriptor ([`AsFd`]) is readable whenever a turn has something to do: events, timers that are due,
-/// messages of other threads, and what host code spawned, woke or started to sleep on between turns. A host that watches it
-/// level-triggered calls `turn(Some(Duration::ZERO))` when it is readable; an edge-triggered host
-/// turns until [`Turn::more`] is false.
+/// Between turns the descriptor ([`AsFd`]) is readable whenever a turn has something to do: events,
+/// timers that are due, messages of other threads, and what host code spawned, woke or started to
+/// sleep on between turns. A host that watches it level-triggered calls
+/// `turn(Some(Duration::ZERO))` when it is readable; an edge-triggered host turns until
+/// [`Turn::more`] is false.
 pub struct EventLoop {
     state: Rc<LoopState>,
 }
 
 impl EventLoop {
-    /// A loop with the defaults of the [`Builder`].
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses a descriptor.
-    pub fn new() -> io::Result<EventLoop> {
-        EventLoop::builder().build()
-    }
-
-    /// Settings for a loop.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn from_state(state: LoopState) -> EventLoop {
-        EventLoop { state: Rc::new(state) }
+        let state = Rc::new(state);
+        current::note_made(&state);
+        EventLoop { state }
     }
 
     /// Turns the loop until `future` is ready. Tasks that are left stay for the next call.
     ///
     /// # Panics
     ///
-    /// If this or another loop is running on this thread already. A panic of the future is passed on.
+    /// If this or another loop is running on this thread already. A panic of the future is passed
+    /// on.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let _entry = self.enter_to_run("EventLoop::block_on");
+        let _entry = self.enter_to_run("EventLoop::block_on").handing_back();
         let mut future = pin!(future);
         let output = Cell::new(None);
         let is_ready = Cell::new(false);
@@ -133,13 +126,14 @@ impl EventLoop {
     /// If this or another loop is running on this thread already.
     #[track_caller]
     pub fn run_forever(&self) {
-        let _entry = self.enter_to_run("EventLoop::run_forever");
+        let _entry = self.enter_to_run("EventLoop::run_forever").handing_back();
         while !self.state.stopping.take() {
             self.turn_or_panic(&mut |_| {});
         }
     }
 
-    /// One turn, for a host loop. `wait`: how long it may wait for something to happen; `None` for ever.
+    /// One turn, for a host loop. `wait`: how long it may wait for something to happen; `None` for
+    /// ever.
     ///
     /// # Errors
     ///
@@ -158,7 +152,8 @@ impl EventLoop {
         let outcome = state.turn(&mut |_| {}, wait.map_or(Patience::Forever, Patience::AtMost));
         let after = state.metrics();
         let events = (after.events - before.events) as usize;
-        // Events that did not fit cause no new edge, and after an error the wait is to be tried again.
+        // Events that did not fit cause no new edge, and after an error the wait is to be tried
+        // again.
         let more = state.hand_back(outcome.is_err() || events >= state.limits.events_per_turn);
         outcome?;
         Ok(Turn {
@@ -175,7 +170,8 @@ impl EventLoop {
         Some(Instant::from_std(self.state.clock.instant_at(tick)))
     }
 
-    /// Makes this the thread's loop until the guard is dropped, so that `spawn`, `sleep` and sockets can be used between turns.
+    /// Makes this the thread's loop until the guard is dropped, so that `spawn`, `sleep` and
+    /// sockets can be used between turns.
     ///
     /// # Panics
     ///
@@ -211,8 +207,9 @@ impl EventLoop {
         self.state.dump()
     }
 
-    /// Cancels every task, turns until all have stopped and no blocking job runs or `grace` is over, and closes the loop. A job
-    /// that still runs is left to its thread.
+    /// Cancels every task, turns until all have stopped and no blocking job runs or `grace` is
+    /// over, and closes the loop. A job that still runs is left to its thread.
+    #[track_caller]
     pub fn shutdown(self, grace: Duration) -> ShutdownReport {
         let running = self.enter_to_run("EventLoop::shutdown");
         let report = self.state.wind_down(grace);
@@ -224,15 +221,16 @@ impl EventLoop {
     fn enter_to_run(&self, what: &str) -> Running<'_> {
         assert!(
             !self.state.queue.is_in_turn(),
-            "`{what}` was called from inside a turn of {} itself. To wait inside a task use `.await`; \
-             to run a second loop use a second thread.",
+            "`{what}` was called from inside a turn of {} itself. To wait inside a task use \
+             `.await`; to run a second loop use a second thread.",
             self.state.remote.label()
         );
         let entry = current::enter(&self.state, what);
         self.state.queue.set_in_turn(true);
-        Running { state: &self.state, _entry: entry }
+        Running { state: &self.state, hands_back: false, _entry: entry }
     }
 
+    #[inline]
     fn turn_or_panic(&self, root: &mut Root<'_>) {
         if let Err(error) = self.state.turn(root, Patience::Forever) {
             panic!("the selector of {} failed: {error}", self.state.remote.label());
@@ -269,11 +267,23 @@ impl fmt::Debug for EventLoop {
 /// The loop is entered and turns.
 struct Running<'a> {
     state: &'a LoopState,
+    hands_back: bool,
     _entry: Entry,
+}
+
+impl Running<'_> {
+    /// What is left when it ends, a host is told of: it may watch the descriptor from there on.
+    fn handing_back(mut self) -> Self {
+        self.hands_back = true;
+        self
+    }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
+        if self.hands_back {
+            self.state.hand_back(false);
+        }
         self.state.queue.set_in_turn(false);
     }
 }
@@ -294,7 +304,6 @@ impl fmt::Debug for EnterGuard<'_> {
 
 /// What happened in a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "an edge-triggered host turns again while `more()` is true"]
 pub struct Turn {
     events: usize,
     polls: usize,

@@ -1,8 +1,9 @@
-//! The pace of a busy loop: how often the clock and the selector are asked while tasks are runnable.
+//! The pace of a busy loop: how often the clock and the selector are asked while tasks are
+//! runnable.
 //!
-//! Both cost more than a poll (a clock read some 25 ns, a selector that need not wait 160 ns, a wake and a
-//! poll together about 20), so they are asked only every so many polls, and the clock also after a poll that made a
-//! system call, if a timer is pending. It only counts; the loop asks.
+//! Both cost more than a poll (a clock read some 25 ns, a selector that need not wait 160 ns, a
+//! wake and a poll together about 20), so they are asked only every so many polls, and the clock
+//! also after a poll that made a system call, if a timer is pending. It only counts; the loop asks.
 
 use std::cell::Cell;
 
@@ -11,14 +12,16 @@ use crate::time::wheel::Tick;
 /// The clock is read at least once in so many polls.
 const POLLS_PER_READ: u64 = 16;
 
-/// While tasks are runnable the selector is asked when the clock shows that the last time was 50 us ago.
+/// While tasks are runnable the selector is asked when the clock shows that the last time was 50 us
+/// ago.
 const TICKS_PER_SELECT: Tick = 49;
 
-/// While tasks are runnable the selector is asked after so many polls: a call costs as much as some eight polls, so
-/// this keeps it below an eighth, and an event waits a few microseconds at most.
+/// While tasks are runnable the selector is asked after so many polls: a call costs as much as some
+/// eight polls, so this keeps it below an eighth, and an event waits a few microseconds at most.
 const POLLS_PER_SELECT: u64 = 61;
 
-/// Polls of the rest between two pauses for timers, so that a task that re-arms a tiny sleep starves nobody.
+/// Polls of the rest between two pauses for timers, so that a task that re-arms a tiny sleep
+/// starves nobody.
 const POLLS_PER_PAUSE: u64 = 8;
 
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(crate) struct Pace {
     polls_at_pause: Cell<u64>,
     /// The selector waited, or a leaf future made a system call: time has passed unseen.
     time_passed: Cell<bool>,
+    /// A timer was set since the wheel was last seen empty: cheaper to look at than the wheel.
+    may_pend: Cell<bool>,
     last_read: Cell<Tick>,
     last_select: Cell<Tick>,
 }
@@ -57,9 +62,19 @@ impl Pace {
     }
 
     /// No timer is pending: nobody is late, however much time has passed.
-    #[inline]
     pub(crate) fn nothing_pends(&self) {
-        self.time_passed.set(false);
+        self.may_pend.set(false);
+    }
+
+    #[inline]
+    pub(crate) fn timer_was_set(&self) {
+        self.may_pend.set(true);
+    }
+
+    /// Whether a timer may be pending.
+    #[inline]
+    pub(crate) fn may_pend(&self) -> bool {
+        self.may_pend.get()
     }
 
     /// What the clock showed when it was last read.
@@ -94,13 +109,15 @@ impl Pace {
         self.last_read.get().wrapping_sub(self.last_select.get()) >= TICKS_PER_SELECT
     }
 
-    /// Whether the clock may have to be read: many polls were made, or time has passed unseen.
+    /// Whether the clock may have to be read: many polls were made, or time has passed unseen and a
+    /// timer may be late.
     #[inline]
     pub(crate) fn is_read_due(&self) -> bool {
-        self.time_passed.get() || self.is_read_overdue()
+        (self.may_pend.get() && self.time_passed.get()) || self.is_read_overdue()
     }
 
-    /// Whether the clock has to be read even if no timer is pending, to know when to ask the selector.
+    /// Whether the clock has to be read even if no timer is pending, to know when to ask the
+    /// selector.
     #[inline]
     pub(crate) fn is_read_overdue(&self) -> bool {
         self.since(&self.polls_at_read) >= POLLS_PER_READ

@@ -1,14 +1,14 @@
 //! The reactor: which source is ready for what, and who waits for it.
 //!
-//! It turns events into waiters to wake and keeps the readiness that operations consult. It makes no system
-//! call and wakes nobody: the loop does, when no borrow is held.
+//! It turns events into waiters to wake and keeps the readiness that operations consult. It makes
+//! no system call and wakes nobody: the loop does, when no borrow is held.
 //!
 //! Readiness is edge-triggered knowledge: a bit is set by an event and cleared by an operation that
-//! came up empty. Since events are dispatched and operations run on one thread, never at the same time,
-//! clearing needs no stamp, but for a guard that a user carries across an await: it notes the stamp of
-//! its direction (one per direction, 64 bits) and clears nothing that came after.
+//! came up empty. Since events are dispatched and operations run on one thread, never at the same
+//! time, clearing needs no stamp, but for a guard that a user carries across an await: it notes the
+//! stamp of its direction (one per direction, 64 bits) and clears nothing that came after.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 
 use crate::selector::{Event, Ready};
 use crate::table::{Key, Table};
@@ -36,7 +36,8 @@ impl Direction {
         }
     }
 
-    /// The bit that a short read or write clears. The others are sticky: they say that the end or an error follows.
+    /// The bit that a short read or write clears. The others are sticky: they say that the end or
+    /// an error follows.
     const fn passing(self) -> Ready {
         match self {
             Direction::Read => Ready::READABLE,
@@ -52,6 +53,8 @@ pub(crate) struct Ticket(u64);
 
 impl Ticket {
     pub(crate) const NONE: Ticket = Ticket(0);
+    /// What the `poll_*` calls of a direction share.
+    const POLLED: Ticket = Ticket(u64::MAX);
 }
 
 /// Where a waiter is kept.
@@ -62,6 +65,26 @@ pub(crate) enum Place<'a> {
     Listed(&'a mut Ticket),
 }
 
+impl Place<'_> {
+    /// The ticket it has, which may have gone stale.
+    #[inline(always)]
+    fn ticket(&self) -> Ticket {
+        match self {
+            Place::Polled => Ticket::POLLED,
+            Place::Listed(ticket) => **ticket,
+        }
+    }
+
+    /// Takes `next`, if it is one that changes.
+    #[inline(always)]
+    fn renew(&mut self, next: Ticket) -> Ticket {
+        if let Place::Listed(ticket) = self {
+            **ticket = next;
+        }
+        self.ticket()
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Reactor {
     sources: RefCell<Table<Slot>>,
@@ -69,7 +92,8 @@ pub(crate) struct Reactor {
     tickets: Cell<u64>,
 }
 
-struct Slot {
+/// What is known of one source.
+pub(crate) struct Slot {
     ready: Ready,
     read: Side,
     write: Side,
@@ -79,11 +103,14 @@ struct Slot {
 
 struct Side {
     stamp: u64,
-    polled: Waiter,
     /// Nearly always there is one at most.
     first: Listed,
-    others: Vec<Listed>,
+    others: Option<Box<Others>>,
 }
+
+/// In a box, since a source is three words larger with each empty vector in it.
+#[derive(Default)]
+struct Others(Vec<Listed>);
 
 struct Listed {
     ticket: Ticket,
@@ -108,92 +135,36 @@ impl Reactor {
         waiters
     }
 
-    /// Stage 4: notes what became ready and hands out who waited for it. `wake` must run no foreign code.
+    /// Stage 4: notes what became ready and hands out who waited for it. `wake` must run no foreign
+    /// code. `false`: some event was no source's: a stale key's, or the alarm's.
     #[inline]
-    pub(crate) fn dispatch(&self, events: &[Event], mut wake: impl FnMut(Waiter)) {
+    pub(crate) fn dispatch(&self, events: &[Event], mut wake: impl FnMut(Waiter)) -> bool {
         let sources = &mut *self.sources.borrow_mut();
+        let mut all_known = true;
         for event in events {
-            // A stale key, the alarm's among them, finds nothing.
-            if let Some(slot) = sources.get_mut(event.key) {
-                slot.ready |= event.ready;
-                slot.take_waiters(event.ready, &mut wake);
+            match sources.get_mut(event.key) {
+                Some(slot) => {
+                    slot.ready |= event.ready;
+                    slot.take_waiters(event.ready, &mut wake);
+                }
+                None => all_known = false,
             }
         }
+        all_known
     }
 
-    /// Whether an operation may go ahead.
+    /// What is known of a source, borrowed: no foreign code may run meanwhile.
     #[inline(always)]
-    pub(crate) fn is_ready(&self, key: Key, direction: Direction, place: &mut Place<'_>) -> bool {
-        let mut sources = self.sources.borrow_mut();
-        let Some(slot) = sources.get_mut(key) else { return false };
-        if slot.ready.intersection(direction.mask()).is_empty() {
-            return false;
-        }
-        if let Place::Listed(ticket) = place {
-            slot.side(direction).note_woken(ticket);
-        }
-        true
+    pub(crate) fn slot(&self, key: Key) -> Option<RefMut<'_, Slot>> {
+        RefMut::filter_map(self.sources.borrow_mut(), |sources| sources.get_mut(key)).ok()
     }
 
-    /// Leaves a waiter. The one it replaces comes back: its drop is foreign code.
+    /// A ticket for one who waits anew.
     #[inline(always)]
-    pub(crate) fn wait(
-        &self,
-        key: Key,
-        direction: Direction,
-        place: &mut Place<'_>,
-        waiter: Waiter,
-    ) -> Waiter {
-        let mut sources = self.sources.borrow_mut();
-        let Some(slot) = sources.get_mut(key) else { return waiter };
-        let side = slot.side(direction);
-        match place {
-            Place::Polled => std::mem::replace(&mut side.polled, waiter),
-            Place::Listed(ticket) => side.list(ticket, waiter, || self.next_ticket()),
-        }
-    }
-
-    /// What a source is ready for.
-    pub(crate) fn readiness(&self, key: Key) -> Ready {
-        self.sources.borrow().get(key).map_or(Ready::EMPTY, |slot| slot.ready)
-    }
-
-    /// An operation said `WouldBlock`: nothing is ready in this direction, the sticky bits included.
-    pub(crate) fn clear(&self, key: Key, direction: Direction) {
-        self.clear_bits(key, direction.mask());
-    }
-
-    /// An operation did less than it was asked to: the next one would block, unless an end or an error follows.
-    #[inline(always)]
-    pub(crate) fn clear_passing(&self, key: Key, direction: Direction) {
-        if let Some(slot) = self.sources.borrow_mut().get_mut(key) {
-            // Not once urgent data came: a read ends at its mark, however much follows.
-            if !slot.ready.is_priority() {
-                slot.ready = slot.ready.without(direction.passing());
-            }
-        }
-    }
-
-    /// The stamp of a direction's last event, for `clear_since`.
-    pub(crate) fn stamp(&self, key: Key, direction: Direction) -> u64 {
-        let mut sources = self.sources.borrow_mut();
-        sources.get_mut(key).map_or(0, |slot| slot.side(direction).stamp)
-    }
-
-    /// Clears `bits` of a direction unless an event came after `stamp`.
-    pub(crate) fn clear_since(&self, key: Key, direction: Direction, bits: Ready, stamp: u64) {
-        let mut sources = self.sources.borrow_mut();
-        if let Some(slot) = sources.get_mut(key) {
-            if slot.side(direction).stamp == stamp {
-                slot.clear(bits.intersection(direction.mask()));
-            }
-        }
-    }
-
-    /// Takes a waiter out again, if it was not woken.
-    pub(crate) fn forget(&self, key: Key, direction: Direction, ticket: Ticket) -> Option<Waiter> {
-        let mut sources = self.sources.borrow_mut();
-        sources.get_mut(key)?.side(direction).unlist(ticket)
+    pub(crate) fn next_ticket(&self) -> Ticket {
+        let next = self.tickets.get() + 1;
+        self.tickets.set(next);
+        Ticket(next)
     }
 
     /// Takes out everybody who waits for anything.
@@ -213,25 +184,91 @@ impl Reactor {
     pub(crate) fn has_waiters(&self) -> bool {
         self.sources.borrow().iter().any(|(_, slot)| slot.has_waiters())
     }
-
-    fn next_ticket(&self) -> Ticket {
-        let next = self.tickets.get() + 1;
-        self.tickets.set(next);
-        Ticket(next)
-    }
-
-    #[inline(always)]
-    fn clear_bits(&self, key: Key, bits: Ready) {
-        if let Some(slot) = self.sources.borrow_mut().get_mut(key) {
-            slot.clear(bits);
-        }
-    }
 }
 
 impl Slot {
-    /// Clears `bits`. If the priority direction gives up one that it shares with readers, they are to try.
+    /// What the source is ready for in this direction.
+    pub(crate) fn readiness(&self, direction: Direction) -> Ready {
+        self.ready.intersection(direction.mask())
+    }
+
+    /// Whether an operation may go ahead.
     #[inline(always)]
-    fn clear(&mut self, bits: Ready) {
+    pub(crate) fn is_ready(&mut self, direction: Direction, place: &mut Place<'_>) -> bool {
+        if self.readiness(direction).is_empty() {
+            return false;
+        }
+        if let Place::Listed(ticket) = place {
+            self.side(direction).note_woken(ticket);
+        }
+        true
+    }
+
+    /// Leaves a waiter, under `ticket` if it did not wait before. The one it replaces comes back:
+    /// its drop is foreign code.
+    #[inline(always)]
+    pub(crate) fn wait(
+        &mut self,
+        direction: Direction,
+        place: &mut Place<'_>,
+        waiter: Waiter,
+        ticket: Ticket,
+    ) -> Waiter {
+        self.side(direction).list(place, waiter, ticket)
+    }
+
+    /// As `wait`, for a task, but only if nobody else stands before it: no waiter is replaced, so
+    /// no foreign code runs.
+    #[inline(always)]
+    pub(crate) fn wait_alone(
+        &mut self,
+        direction: Direction,
+        place: &mut Place<'_>,
+        task: Key,
+        ticket: Ticket,
+    ) -> bool {
+        self.side(direction).list_alone(place, task, ticket)
+    }
+
+    /// An operation said `WouldBlock`: nothing is ready in this direction, the sticky bits
+    /// included.
+    #[inline(always)]
+    pub(crate) fn clear(&mut self, direction: Direction) {
+        self.clear_bits(direction.mask());
+    }
+
+    /// An operation did less than it was asked to: the next one would block, unless an end or an
+    /// error follows.
+    #[inline(always)]
+    pub(crate) fn clear_passing(&mut self, direction: Direction) {
+        // Not once urgent data came: a read ends at its mark, however much follows.
+        if !self.ready.is_priority() {
+            self.ready = self.ready.without(direction.passing());
+        }
+    }
+
+    /// The stamp of a direction's last event, for `clear_since`.
+    pub(crate) fn stamp(&mut self, direction: Direction) -> u64 {
+        self.side(direction).stamp
+    }
+
+    /// Clears `bits` of a direction unless an event came after `stamp`.
+    pub(crate) fn clear_since(&mut self, direction: Direction, bits: Ready, stamp: u64) {
+        if self.side(direction).stamp == stamp {
+            self.clear_bits(bits.intersection(direction.mask()));
+        }
+    }
+
+    /// Takes a waiter out again, if it was not woken.
+    pub(crate) fn forget(&mut self, ticket: Ticket) -> Option<Waiter> {
+        let sides = [Some(&mut self.read), Some(&mut self.write), self.priority.as_deref_mut()];
+        sides.into_iter().flatten().find_map(|side| side.unlist(ticket))
+    }
+
+    /// Clears `bits`. If the priority direction gives up one that it shares with readers, they are
+    /// to try.
+    #[inline(always)]
+    fn clear_bits(&mut self, bits: Ready) {
         let shared = self.ready.intersection(bits).is_readable();
         self.ready = self.ready.without(bits);
         if bits.is_priority() && shared {
@@ -271,7 +308,7 @@ impl Slot {
 
 impl Default for Side {
     fn default() -> Side {
-        Side { stamp: 0, polled: Waiter::NONE, first: Listed::NOBODY, others: Vec::new() }
+        Side { stamp: 0, first: Listed::NOBODY, others: None }
     }
 }
 
@@ -279,45 +316,55 @@ impl Side {
     #[inline(always)]
     fn take_waiters(&mut self, wake: &mut impl FnMut(Waiter)) {
         self.stamp += 1;
-        if !self.polled.is_none() {
-            wake(std::mem::replace(&mut self.polled, Waiter::NONE));
-        }
         if self.first.ticket != Ticket::NONE {
             wake(std::mem::replace(&mut self.first, Listed::NOBODY).waiter);
         }
-        // An empty drain is not free.
-        if !self.others.is_empty() {
-            self.others.drain(..).for_each(|listed| wake(listed.waiter));
+        if self.others.is_some() {
+            self.take_others(wake);
         }
     }
 
-    /// Lists a waiter. The one that had the ticket comes back.
+    // Out of line, to keep the common case short.
+    #[cold]
+    fn take_others(&mut self, wake: &mut impl FnMut(Waiter)) {
+        let Some(others) = self.others.take() else { return };
+        others.0.into_iter().for_each(|listed| wake(listed.waiter));
+    }
+
+    /// Lists a waiter, under the ticket it has or else `next`. The one that had the ticket comes
+    /// back.
     #[inline(always)]
-    fn list(
-        &mut self,
-        ticket: &mut Ticket,
-        waiter: Waiter,
-        next_ticket: impl FnOnce() -> Ticket,
-    ) -> Waiter {
-        if *ticket != Ticket::NONE {
-            if let Some(listed) = self.find(*ticket) {
+    fn list(&mut self, place: &mut Place<'_>, waiter: Waiter, next: Ticket) -> Waiter {
+        let held = place.ticket();
+        if held != Ticket::NONE {
+            if let Some(listed) = self.find(held) {
                 return std::mem::replace(&mut listed.waiter, waiter);
             }
         }
-        *ticket = next_ticket();
-        let listed = Listed { ticket: *ticket, waiter };
+        let listed = Listed { ticket: place.renew(next), waiter };
         if self.first.ticket == Ticket::NONE {
             self.first = listed;
         } else {
-            self.others.push(listed);
+            self.others.get_or_insert_default().0.push(listed);
         }
         Waiter::NONE
+    }
+
+    /// Lists a task if nobody is listed, or it alone already.
+    #[inline(always)]
+    fn list_alone(&mut self, place: &mut Place<'_>, task: Key, next: Ticket) -> bool {
+        if self.first.ticket == Ticket::NONE && self.others.is_none() {
+            self.first = Listed { ticket: place.renew(next), waiter: Waiter::Task(task) };
+            return true;
+        }
+        let is_listed = matches!(self.first.waiter, Waiter::Task(key) if key == task);
+        is_listed && self.first.ticket == place.ticket()
     }
 
     /// Makes the ticket void if its waiter was woken, so that it need not be looked for again.
     #[inline(always)]
     fn note_woken(&self, ticket: &mut Ticket) {
-        if *ticket != self.first.ticket && self.others.is_empty() {
+        if *ticket != self.first.ticket && self.others.is_none() {
             *ticket = Ticket::NONE;
         }
     }
@@ -326,19 +373,21 @@ impl Side {
         if self.first.ticket == ticket {
             return Some(std::mem::replace(&mut self.first, Listed::NOBODY).waiter);
         }
-        let at = self.others.iter().position(|listed| listed.ticket == ticket)?;
-        Some(self.others.remove(at).waiter)
+        let Others(others) = &mut **self.others.as_mut()?;
+        let at = others.iter().position(|listed| listed.ticket == ticket)?;
+        Some(others.remove(at).waiter)
     }
 
     fn find(&mut self, ticket: Ticket) -> Option<&mut Listed> {
         if self.first.ticket == ticket {
             return Some(&mut self.first);
         }
-        self.others.iter_mut().find(|listed| listed.ticket == ticket)
+        let Others(others) = &mut **self.others.as_mut()?;
+        others.iter_mut().find(|listed| listed.ticket == ticket)
     }
 
     fn has_waiters(&self) -> bool {
-        let is_listed = self.first.ticket != Ticket::NONE || !self.others.is_empty();
-        is_listed || !self.polled.is_none()
+        self.first.ticket != Ticket::NONE
+            || self.others.as_ref().is_some_and(|others| !others.0.is_empty())
     }
 }

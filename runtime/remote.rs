@@ -1,6 +1,7 @@
 //! What every thread may hold of a loop: its id, its inbox and the registrar of its selector.
 //!
-//! Handles, wakers and sources keep an `Arc` of this. It outlives the loop; then the inbox is closed.
+//! Handles, wakers and sources keep an `Arc` of this. It outlives the loop; then the inbox is
+//! closed.
 
 use std::fmt;
 use std::io;
@@ -63,7 +64,8 @@ impl Remote {
         let _ = self.post(Message::Chore(chore));
     }
 
-    /// Makes the loop turn if it sleeps: for work that was queued on its own thread between two turns.
+    /// Makes the loop turn if it sleeps: for work that was queued on its own thread between two
+    /// turns.
     pub(crate) fn rouse(&self) {
         if self.inbox.rouse() {
             self.wake_selector();

@@ -1,4 +1,5 @@
-//! A reply: one result that crosses threads. One side gives it, the other awaits it on any executor or waits on a thread.
+//! A reply: one result that crosses threads. One side gives it, the other awaits it on any executor
+//! or waits on a thread.
 
 use std::future::Future;
 use std::pin::Pin;

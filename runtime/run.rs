@@ -1,22 +1,20 @@
 //! Stage 7: polling tasks. All user code runs here.
 //!
-//! A batch is what was runnable when the stage began. When a deadline passes in the middle of it, the stage pauses:
-//! stages 5 and 6 run, and the tasks that timers woke run next, each at most once a batch; whatever else
-//! is added goes behind the batch.
+//! A batch is what was runnable when the stage began. When a deadline passes in the middle of it,
+//! the stage pauses: stages 5 and 6 run, and the tasks that timers woke run next, each at most once
+//! a batch; whatever else is added goes behind the batch.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use crate::debug::report;
-use crate::event_loop::LoopState;
+use crate::event_loop::{LoopState, Root};
 use crate::table::Key;
-use crate::task::cell::BoxedCell;
+use crate::task::cell::{BoxedCell, Payload};
 use crate::task::table::{About, Ending, Kind, Next};
 use crate::time::wheel::Tick;
-
-/// Polls the future that is not a task: `block_on`'s.
-pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) + 'a;
 
 impl LoopState {
     /// Stage 7: the tasks that were runnable when the stage began, not those they add.
@@ -36,22 +34,27 @@ impl LoopState {
         }
     }
 
-    /// In the middle of a batch: fires timers that have come due. Whether the batch is to end early, so that
-    /// the selector is asked.
+    /// In the middle of a batch: fires timers that have come due. Whether the batch is to end
+    /// early, so that the selector is asked.
+    #[inline(never)]
     fn look_at_the_clock(&self, root: &mut Root<'_>) -> bool {
         let earliest = self.wheel.borrow().earliest();
-        if earliest == Tick::MAX && !self.pace.is_read_overdue() {
+        if earliest == Tick::MAX {
             self.pace.nothing_pends();
-            return false;
+            if !self.pace.is_read_overdue() {
+                return false;
+            }
         }
         let now = self.read_clock();
         if earliest <= now && self.pace.may_pause() {
             self.pause_for_timers(root);
         }
-        self.pace.select_is_overdue()
+        // A seeded order must not depend on how fast the machine is.
+        self.pace.select_is_overdue() && !self.hooks.is_seeded()
     }
 
     /// Fires timers in the middle of a batch and runs the tasks they woke.
+    #[inline(never)]
     fn pause_for_timers(&self, root: &mut Root<'_>) {
         let behind = self.queue.len();
         self.pace.note_time_passed();
@@ -75,37 +78,47 @@ impl LoopState {
         }
         match self.tasks.begin(key) {
             Next::Poll(cell) => self.poll(key, cell),
-            Next::Drop(cell) => {
-                let ending = match self.drop_caught(cell) {
-                    Ok(()) => Ending::Cancelled,
-                    Err(payload) => Ending::Panicked(payload),
-                };
-                self.finish_without(key, ending);
-            }
+            Next::Drop(cell) => self.finish_cancelled(key, cell),
             Next::Nothing => {}
         }
     }
 
-    #[inline]
+    // Inlined into the batch: what is rare is out of line, so that few registers are saved a poll.
+    #[inline(always)]
     fn poll(&self, key: Key, mut cell: BoxedCell) {
         self.pace.polled();
         self.polled.begin(key, self.limits.budget);
-        let started = self.hooks.poll_starts();
-        let outcome = catch_unwind(AssertUnwindSafe(|| cell.as_mut().poll(&self.polled)));
-        if let Some(started) = started {
-            self.hooks.poll_ended(started, || self.tasks.about(key));
-        }
+        let outcome = match self.hooks.times_polls() {
+            false => self.poll_caught(&mut cell),
+            true => self.poll_timed(key, &mut cell),
+        };
         match outcome {
             Ok(Poll::Pending) => self.tasks.put_back(key, cell, self.polled.waits()),
             Ok(Poll::Ready(())) => self.finish_with_output(key, cell),
-            Err(payload) => {
-                if let Err(second) = self.drop_caught(cell) {
-                    report::second_panic(second, self.tasks.about(key));
-                }
-                self.finish_without(key, Ending::Panicked(payload));
-            }
+            Err(payload) => self.finish_panicked(key, cell, payload),
         }
         self.polled.end();
+    }
+
+    #[inline(always)]
+    fn poll_caught(&self, cell: &mut BoxedCell) -> Result<Poll<()>, Payload> {
+        catch_unwind(AssertUnwindSafe(|| cell.as_mut().poll(&self.polled)))
+    }
+
+    #[cold]
+    fn poll_timed(&self, key: Key, cell: &mut BoxedCell) -> Result<Poll<()>, Payload> {
+        let started = Instant::now();
+        let outcome = self.poll_caught(cell);
+        self.hooks.poll_ended(started, || self.tasks.about(key));
+        outcome
+    }
+
+    #[cold]
+    fn finish_panicked(&self, key: Key, cell: BoxedCell, payload: Payload) {
+        if let Err(second) = self.drop_caught(cell) {
+            report::second_panic(second, self.tasks.about(key));
+        }
+        self.finish_without(key, Ending::Panicked(payload));
     }
 
     fn poll_root(&self, key: Key, root: &mut Root<'_>) {
@@ -118,13 +131,22 @@ impl LoopState {
         self.polled.end();
     }
 
-    #[inline]
+    #[inline(never)]
     fn finish_with_output(&self, key: Key, cell: BoxedCell) {
         let (joiner, unwanted) = self.tasks.finish_with_output(key, cell);
         if let Some(cell) = unwanted {
             self.drop_ending(Ending::Output(cell), None);
         }
         self.wake_one(joiner);
+    }
+
+    #[cold]
+    fn finish_cancelled(&self, key: Key, cell: BoxedCell) {
+        let ending = match self.drop_caught(cell) {
+            Ok(()) => Ending::Cancelled,
+            Err(payload) => Ending::Panicked(payload),
+        };
+        self.finish_without(key, ending);
     }
 
     #[cold]

@@ -60,7 +60,8 @@ impl fmt::Display for ShutdownReport {
 }
 
 impl LoopState {
-    /// Cancels every task and turns until no blocking job runs or the grace is over. The loop must be entered.
+    /// Cancels every task and turns until no blocking job runs or the grace is over. The loop must
+    /// be entered.
     pub(crate) fn wind_down(&self, grace: Duration) -> ShutdownReport {
         let started = Instant::now();
         self.closing.set(true);
@@ -68,8 +69,8 @@ impl LoopState {
         for &key in &cancelled {
             self.cancel(key);
         }
-        // A cancelled task is dropped when its turn comes, so this ends; not so if it waited for callbacks that
-        // other threads go on sending.
+        // A cancelled task is dropped when its turn comes, so this ends; not so if it waited for
+        // callbacks that other threads go on sending.
         let mut awaited = cancelled.as_slice();
         while let [rest @ .., last] = awaited {
             if self.tasks.is_finished(*last) {
@@ -86,14 +87,11 @@ impl LoopState {
         }
         let jobs = self.blocking.locations().into_iter();
         let left = jobs.map(|location| LeftBehind { kind: LeftKind::BlockingJob, location });
-        ShutdownReport {
-            cancelled: cancelled.len(),
-            left: left.collect(),
-            took: started.elapsed(),
-        }
+        ShutdownReport { cancelled: cancelled.len(), left: left.collect(), took: started.elapsed() }
     }
 
-    /// Lets everything go. What is dropped is user code: no borrow is held, and a panic goes no further.
+    /// Lets everything go. What is dropped is user code: no borrow is held, and a panic goes no
+    /// further.
     pub(crate) fn close(&self) {
         self.closing.set(true);
         for message in self.remote.inbox().close() {

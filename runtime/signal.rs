@@ -1,8 +1,8 @@
 //! Signals as a source: `ctrl_c` and `signal`.
 //!
-//! The handler that is installed in the process (by `signal-hook`, which keeps other handlers working) writes a
-//! byte to a socket pair; the other end is watched by the loop. Several signals of a kind that come close together count
-//! as one, as they do in the system itself.
+//! The handler that is installed in the process (by `signal-hook`, which keeps other handlers
+//! working) writes a byte to a socket pair; the other end is watched by the loop. Several signals
+//! of a kind that come close together count as one, as they do in the system itself.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -88,17 +88,23 @@ impl SignalKind {
     }
 }
 
-/// Listens for a signal. From here on its usual effect (ending the process, say) is off, also after the [`Signal`] is dropped.
+/// Listens for a signal. From here on its usual effect (ending the process, say) is off, also after
+/// the [`Signal`] is dropped.
 ///
 /// # Errors
 ///
-/// When the signal cannot be handled (`SIGKILL`, `SIGSTOP`) or descriptors have run out.
+/// `InvalidInput` for what is no signal and for those that cannot be handled (`SIGKILL`, `SIGSTOP`)
+/// or must not be (`SIGSEGV`, `SIGILL`, `SIGFPE`); the system's when descriptors have run out.
 ///
 /// # Panics
 ///
-/// If no loop is running on this thread; for a signal that a handler must not be put on (`SIGSEGV` and its like).
+/// If no loop is running on this thread.
 #[track_caller]
 pub fn signal(kind: SignalKind) -> io::Result<Signal> {
+    if numbers::FORBIDDEN.contains(&kind.0) {
+        let text = format!("signal {} cannot be listened for, or must not be", kind.0);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let (receiver, sender) = UnixStream::pair()?;
     receiver.set_nonblocking(true)?;
     sender.set_nonblocking(true)?;
@@ -132,8 +138,8 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Waits for the signal. Those that came since the last call count as one. `None` if this is not its loop, or its
-    /// loop is closed. Cancel safe.
+    /// Waits for the signal. Those that came since the last call count as one. `None` if this is
+    /// not its loop, or its loop is closed. Cancel safe.
     pub async fn recv(&mut self) -> Option<()> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }

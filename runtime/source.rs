@@ -1,21 +1,20 @@
-//! A source: a descriptor registered with its loop, and the operations that wait on it.
+//! A source: a descriptor registered with its loop, and how an operation on it waits.
 //!
-//! It asks the reactor for readiness, makes the system call, and keeps the readiness true. It knows no addresses
-//! and no socket options; what reads and writes above it never makes the calls itself, so that another kind of
-//! selector could serve them from buffers of its own one day.
+//! It asks the reactor for readiness, calls the operation, and keeps the readiness true. The
+//! operations of stream sockets are in `stream.rs`.
 //!
 //! # How readiness is kept true
 //!
-//! A bit is set by an event and says: try. `WouldBlock` clears it, and the task waits for the next edge. On
-//! a stream, a read or write that did less than asked clears it too, which saves the call that would say so,
-//! since the kernel reports a new edge for what comes later; but the bits for the end of the stream and for errors stay, for
-//! they may have come in the same edge. Never on datagrams, and never where edges are emulated.
+//! A bit is set by an event and says: try. `WouldBlock` clears it, and the task waits for the next
+//! edge. On a stream, a read or write that did less than asked clears it too, which saves the call
+//! that would say so, since the kernel reports a new edge for what comes later; but the bits for
+//! the end of the stream and for errors stay, for they may have come in the same edge. Never on
+//! datagrams, and never where edges are emulated.
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,15 +22,15 @@ use std::task::{Context, Poll};
 use crate::current;
 use crate::event_loop::LoopState;
 use crate::inbox::Chore;
-use crate::reactor::{Direction, Place, Ticket};
+use crate::reactor::{Direction, Place, Slot, Ticket};
 use crate::remote::Remote;
 use crate::selector::{Interest, Ready};
 use crate::syscall;
 use crate::table::Key;
 use crate::task::table::Wait;
 
-/// A descriptor that its loop watches. Operations that wait must be polled on that loop; the others, and dropping it,
-/// work on any thread. Dropping deregisters, then closes.
+/// A descriptor that its loop watches. Operations that wait must be polled on that loop; the
+/// others, and dropping it, work on any thread. Dropping deregisters, then closes.
 ///
 /// This is what the sockets of `wheelhouse-net` are made of; for other descriptors
 /// [`AsyncFd`](crate::io::AsyncFd) is the simpler door.
@@ -55,7 +54,8 @@ impl<T: AsFd> Source<T> {
     ///
     /// # Errors
     ///
-    /// What the selector says: too many watches, a descriptor it cannot watch (a regular file), one registered already.
+    /// What the selector says: too many watches, a descriptor it cannot watch (a regular file), one
+    /// registered already.
     ///
     /// # Panics
     ///
@@ -83,7 +83,8 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Registers a stream socket. `ready` is what it is known to be ready for: one that is connected can be written.
+    /// Registers a stream socket. `ready` is what it is known to be ready for: one that is
+    /// connected can be written.
     ///
     /// # Errors
     ///
@@ -115,8 +116,8 @@ impl<T: AsFd> Source<T> {
         self.io
     }
 
-    /// Tries `operation` whenever the direction is ready, until it does not say `WouldBlock`. The last caller of
-    /// the `poll_*` methods of a direction is woken.
+    /// Tries `operation` whenever the direction is ready, until it does not say `WouldBlock`. The
+    /// last caller of the `poll_*` methods of a direction is woken.
     ///
     /// # Errors
     ///
@@ -127,19 +128,26 @@ impl<T: AsFd> Source<T> {
         direction: Direction,
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_at(cx, direction, Place::Polled, |io| operation(io).map(Outcome::full))
+        self.poll_at(cx, direction, &mut Place::Polled, |io| operation(io).map(Outcome::full))
     }
 
-    /// Awaits [`poll_io`](Self::poll_io); any number of tasks may. Cancel safe if `operation` is: it is not called again once the future
-    /// is dropped.
-    pub fn io<R, F>(&self, direction: Direction, mut operation: F) -> impl Future<Output = io::Result<R>>
+    /// Awaits [`poll_io`](Self::poll_io); any number of tasks may. Cancel safe if `operation` is:
+    /// it is not called again once the future is dropped.
+    pub fn io<R, F>(
+        &self,
+        direction: Direction,
+        mut operation: F,
+    ) -> impl Future<Output = io::Result<R>>
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        self.awaiting(direction, move |io: &T| operation(io).map(Outcome::full))
+        self.awaiting(move |source, cx, place| {
+            source.poll_at(cx, direction, place, |io| operation(io).map(Outcome::full))
+        })
     }
 
-    /// Calls `operation` once, ready or not, on any thread. If it says `WouldBlock`, the source is known not to be ready.
+    /// Calls `operation` once, ready or not, on any thread. If it says `WouldBlock`, the source is
+    /// known not to be ready.
     ///
     /// # Errors
     ///
@@ -151,13 +159,13 @@ impl<T: AsFd> Source<T> {
     ) -> io::Result<R> {
         let result = operation(&self.io);
         if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            let Registration { remote, key, .. } = &self.registration;
-            current::with(remote.id, |state| state.reactor.clear(*key, direction));
+            self.registration.with_slot(|slot| slot.clear(direction));
         }
         result
     }
 
-    /// Waits until a direction is ready, without an operation. It stays ready until one says `WouldBlock`.
+    /// Waits until a direction is ready, without an operation. It stays ready until one says
+    /// `WouldBlock`.
     ///
     /// # Errors
     ///
@@ -177,55 +185,134 @@ impl<T: AsFd> Source<T> {
 
     /// The stamp of a direction's last event, for [`clear_since`](Self::clear_since).
     pub(crate) fn stamp(&self, direction: Direction) -> u64 {
-        let Registration { remote, key, .. } = &self.registration;
-        current::with(remote.id, |state| state.reactor.stamp(*key, direction)).unwrap_or(0)
+        self.registration.with_slot(|slot| slot.stamp(direction)).unwrap_or(0)
     }
 
     /// Clears readiness unless an event came since `stamp`.
     pub(crate) fn clear_since(&self, direction: Direction, bits: Ready, stamp: u64) {
-        let Registration { remote, key, .. } = &self.registration;
-        current::with(remote.id, |state| {
-            state.reactor.clear_since(*key, direction, bits, stamp);
-        });
+        self.registration.with_slot(|slot| slot.clear_since(direction, bits, stamp));
     }
 
-    fn awaiting<R, F>(&self, direction: Direction, operation: F) -> Io<'_, T, F>
+    /// Awaits a `poll_*` call.
+    pub(crate) fn awaiting<R, F>(&self, poll: F) -> Io<'_, T, F>
     where
-        F: FnMut(&T) -> io::Result<Outcome<R>>,
+        F: FnMut(&Source<T>, &Context<'_>, &mut Place<'_>) -> Poll<io::Result<R>>,
     {
-        Io { source: self, direction, ticket: Ticket::NONE, operation }
+        Io { source: self, ticket: Ticket::NONE, poll }
     }
 
+    /// Makes a system call of ours once, ready or not, on any thread, and keeps the readiness true.
+    pub(crate) fn try_call<R>(
+        &self,
+        direction: Direction,
+        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<Outcome<R>>,
+    ) -> io::Result<R> {
+        let outcome = self.try_io(direction, |io| call(io.as_fd()))?;
+        if outcome.is_short && self.registration.short_means_empty {
+            self.registration.with_slot(|slot| slot.clear_passing(direction));
+        }
+        Ok(outcome.result)
+    }
+
+    /// As `poll_at`, for a system call of ours.
     // Inlined for good: with direction and place known, a third of it is left.
     #[inline(always)]
+    pub(crate) fn poll_call<R>(
+        &self,
+        cx: &Context<'_>,
+        direction: Direction,
+        place: &mut Place<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<Outcome<R>>,
+    ) -> Poll<io::Result<R>> {
+        match self.poll_quickly(cx, direction, place, &mut call) {
+            Some(polled) => polled,
+            None => self.poll_slowly(cx, direction, place, call),
+        }
+    }
+
+    /// A call on a source that is ready, or the wait of a lone task under its own waker. Neither
+    /// runs foreign code, so one borrow and one look-up do for all of it. `None`: `poll_at` is to
+    /// do it.
+    #[inline(always)]
+    fn poll_quickly<R>(
+        &self,
+        cx: &Context<'_>,
+        direction: Direction,
+        place: &mut Place<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<Outcome<R>>,
+    ) -> Option<Poll<io::Result<R>>> {
+        // It may be the user's code, so it stands outside the borrow.
+        let fd = self.io.as_fd();
+        let registration = &self.registration;
+        let polled = current::with(registration.remote.id, |state| {
+            let mut slot = state.reactor.slot(registration.key)?;
+            if slot.is_ready(direction, place) {
+                if !state.polled.spend_quickly() {
+                    return None;
+                }
+                state.pace.note_time_passed();
+                match call(fd) {
+                    Ok(outcome) => {
+                        if outcome.is_short && registration.short_means_empty {
+                            slot.clear_passing(direction);
+                        }
+                        return Some(Poll::Ready(Ok(outcome.result)));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        slot.clear(direction);
+                    }
+                    Err(error) => return Some(Poll::Ready(Err(error))),
+                }
+            }
+            let task = state.polled.own_task(cx)?;
+            let is_noted = slot.wait_alone(direction, place, task, state.reactor.next_ticket());
+            state.polled.set_waits(registration.wait_for(direction));
+            is_noted.then_some(Poll::Pending)
+        });
+        polled.flatten()
+    }
+
+    #[cold]
+    fn poll_slowly<R>(
+        &self,
+        cx: &Context<'_>,
+        direction: Direction,
+        place: &mut Place<'_>,
+        mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<Outcome<R>>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_at(cx, direction, place, |io| call(io.as_fd()))
+    }
+
+    /// Tries an operation, which may be the user's code, whenever the direction is ready.
+    #[inline]
     fn poll_at<R>(
         &self,
         cx: &Context<'_>,
         direction: Direction,
-        mut place: Place<'_>,
+        place: &mut Place<'_>,
         mut operation: impl FnMut(&T) -> io::Result<Outcome<R>>,
     ) -> Poll<io::Result<R>> {
-        let Registration { remote, key, .. } = &self.registration;
+        let remote = &self.registration.remote;
         let Some(state) = current::of(remote.id) else {
             return Poll::Ready(Err(remote.foreign_error("source")));
         };
-        if !state.polled.spend(cx) {
-            return Poll::Pending;
-        }
         loop {
-            if self.registration.ask(&state, cx, direction, &mut place).is_pending() {
+            if self.registration.ask(&state, cx, direction, place).is_pending() {
+                return Poll::Pending;
+            }
+            if !state.polled.spend(cx) {
                 return Poll::Pending;
             }
             state.pace.note_time_passed();
             match operation(&self.io) {
                 Ok(outcome) => {
                     if outcome.is_short && self.registration.short_means_empty {
-                        state.reactor.clear_passing(*key, direction);
+                        self.registration.with_slot(|slot| slot.clear_passing(direction));
                     }
                     return Poll::Ready(Ok(outcome.result));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    state.reactor.clear(*key, direction);
+                    self.registration.with_slot(|slot| slot.clear(direction));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -243,173 +330,26 @@ impl<T: AsFd> Source<T> {
         let Some(state) = current::of(remote.id) else {
             return Poll::Ready(Err(remote.foreign_error("source")));
         };
+        if self.registration.ask(&state, cx, direction, &mut place).is_pending() {
+            return Poll::Pending;
+        }
         if !state.polled.spend(cx) {
             return Poll::Pending;
         }
-        let asked = self.registration.ask(&state, cx, direction, &mut place);
-        asked.map(|()| Ok(state.reactor.readiness(*key).intersection(direction.mask())))
-    }
-}
-
-/// The operations of a stream socket.
-impl<T: AsFd> Source<T> {
-    /// Receives into `buffer`; 0 is the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// The system's; an error if it is polled outside the source's loop.
-    #[inline]
-    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_at(cx, Direction::Read, Place::Polled, |io| recv(io, buffer))
-    }
-
-    /// Awaits [`poll_recv`](Self::poll_recv). Cancel safe: nothing is received once it is dropped.
-    #[inline]
-    pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.awaiting(Direction::Read, move |io: &T| recv(io, buffer))
-    }
-
-    /// Receives into `buffer` without waiting, on any thread.
-    ///
-    /// # Errors
-    ///
-    /// The system's, `WouldBlock` among them.
-    pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.try_io(Direction::Read, |io| syscall::recv(io, buffer))
-    }
-
-    /// As [`poll_recv`](Self::poll_recv), into several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`poll_recv`](Self::poll_recv).
-    pub fn poll_recv_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        buffers: &mut [IoSliceMut<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_at(cx, Direction::Read, Place::Polled, |io| {
-            let taken = &buffers[..syscall::takeable(buffers.len())];
-            let wanted = taken.iter().map(|buffer| buffer.len()).sum();
-            Ok(Outcome::of(syscall::recv_vectored(io, buffers)?, wanted))
-        })
-    }
-
-    /// As [`try_recv`](Self::try_recv), into several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_recv`](Self::try_recv).
-    pub fn try_recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Read, |io| syscall::recv_vectored(io, buffers))
-    }
-
-    /// Receives what the next receive will give, and leaves it there.
-    ///
-    /// # Errors
-    ///
-    /// As [`poll_recv`](Self::poll_recv).
-    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, Direction::Read, |io| syscall::peek(io, buffer))
-    }
-
-    /// Awaits [`poll_peek`](Self::poll_peek). Cancel safe.
-    pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
-        self.io(Direction::Read, move |io| syscall::peek(io, buffer))
-    }
-
-    /// Sends some of `data`, at least a byte unless it is empty. Never raises `SIGPIPE`.
-    ///
-    /// # Errors
-    ///
-    /// The system's; an error if it is polled outside the source's loop.
-    #[inline]
-    pub fn poll_send(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_at(cx, Direction::Write, Place::Polled, |io| send(io, data))
-    }
-
-    /// Awaits [`poll_send`](Self::poll_send). Cancel safe: nothing is sent once it is dropped.
-    #[inline]
-    pub fn send(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> {
-        self.awaiting(Direction::Write, move |io: &T| send(io, data))
-    }
-
-    /// Sends some of `data` without waiting, on any thread.
-    ///
-    /// # Errors
-    ///
-    /// The system's, `WouldBlock` among them.
-    pub fn try_send(&self, data: &[u8]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |io| syscall::send(io, data))
-    }
-
-    /// As [`poll_send`](Self::poll_send), from several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`poll_send`](Self::poll_send).
-    pub fn poll_send_vectored(
-        &self,
-        cx: &mut Context<'_>,
-        data: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_at(cx, Direction::Write, Place::Polled, |io| {
-            let taken = &data[..syscall::takeable(data.len())];
-            let wanted = taken.iter().map(|data| data.len()).sum();
-            Ok(Outcome::of(syscall::send_vectored(io, data)?, wanted))
-        })
-    }
-
-    /// As [`try_send`](Self::try_send), from several buffers.
-    ///
-    /// # Errors
-    ///
-    /// As [`try_send`](Self::try_send).
-    pub fn try_send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |io| syscall::send_vectored(io, data))
-    }
-
-    /// Waits for a connect that is under way to end.
-    ///
-    /// # Errors
-    ///
-    /// What the connect ended with.
-    pub fn poll_connect(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_io(cx, Direction::Write, |io| syscall::connect_result(io))
-    }
-
-    /// Awaits [`poll_connect`](Self::poll_connect). Cancel safe: the connect goes on.
-    pub fn connect(&self) -> impl Future<Output = io::Result<()>> {
-        self.io(Direction::Write, |io| syscall::connect_result(io))
-    }
-
-    /// Accepts a connection on a listener: close-on-exec and non-blocking, with the peer where that is an internet address.
-    ///
-    /// # Errors
-    ///
-    /// The system's, as they come.
-    pub fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(OwnedFd, Option<SocketAddr>)>> {
-        self.poll_io(cx, Direction::Read, |io| syscall::accept(io))
-    }
-
-    /// Awaits [`poll_accept`](Self::poll_accept). Cancel safe: no connection is lost.
-    pub fn accept(&self) -> impl Future<Output = io::Result<(OwnedFd, Option<SocketAddr>)>> {
-        self.io(Direction::Read, |io| syscall::accept(io))
+        let readiness = state.reactor.slot(*key).map(|slot| slot.readiness(direction));
+        Poll::Ready(Ok(readiness.unwrap_or_default()))
     }
 }
 
 /// What an operation did.
-struct Outcome<R> {
+pub(crate) struct Outcome<R> {
     result: R,
     /// It did less than it was asked to.
     is_short: bool,
 }
 
 impl<R> Outcome<R> {
-    fn full(result: R) -> Outcome<R> {
+    pub(crate) fn full(result: R) -> Outcome<R> {
         Outcome { result, is_short: false }
     }
 }
@@ -417,19 +357,9 @@ impl<R> Outcome<R> {
 impl Outcome<usize> {
     /// The end of a stream (0) is not short: it stays readable.
     #[inline]
-    fn of(done: usize, wanted: usize) -> Outcome<usize> {
+    pub(crate) fn of(done: usize, wanted: usize) -> Outcome<usize> {
         Outcome { result: done, is_short: done != 0 && done < wanted }
     }
-}
-
-#[inline]
-fn recv(io: &impl AsFd, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
-    Ok(Outcome::of(syscall::recv(io, buffer)?, buffer.len()))
-}
-
-#[inline]
-fn send(io: &impl AsFd, data: &[u8]) -> io::Result<Outcome<usize>> {
-    Ok(Outcome::of(syscall::send(io, data)?, data.len()))
 }
 
 impl Registration {
@@ -452,7 +382,7 @@ impl Registration {
     }
 
     /// Ready if an operation may be tried; else the task is woken when it may.
-    #[inline(always)]
+    #[inline]
     fn ask(
         &self,
         state: &LoopState,
@@ -460,32 +390,48 @@ impl Registration {
         direction: Direction,
         place: &mut Place<'_>,
     ) -> Poll<()> {
-        if state.reactor.is_ready(self.key, direction, place) {
+        let slot = state.reactor.slot(self.key);
+        if slot.is_some_and(|mut slot| slot.is_ready(direction, place)) {
             return Poll::Ready(());
         }
+        // Cloning this waker and dropping the one it replaces is foreign code: with no borrow held.
         let waiter = state.polled.waiter(cx);
-        let replaced = state.reactor.wait(self.key, direction, place, waiter);
+        let next = state.reactor.next_ticket();
+        let slot = state.reactor.slot(self.key);
+        let replaced = slot.map(|mut slot| slot.wait(direction, place, waiter, next));
         drop(replaced);
-        state.polled.set_waits(match direction {
-            Direction::Read => Wait::Readable(self.fd),
-            Direction::Write => Wait::Writable(self.fd),
-            Direction::Priority => Wait::Priority(self.fd),
-        });
+        state.polled.set_waits(self.wait_for(direction));
         Poll::Pending
     }
 
     #[inline]
-    fn forget(&self, direction: Direction, ticket: Ticket) {
-        if ticket != Ticket::NONE {
-            self.forget_listed(direction, ticket);
+    fn wait_for(&self, direction: Direction) -> Wait {
+        match direction {
+            Direction::Read => Wait::Readable(self.fd),
+            Direction::Write => Wait::Writable(self.fd),
+            Direction::Priority => Wait::Priority(self.fd),
         }
     }
 
-    fn forget_listed(&self, direction: Direction, ticket: Ticket) {
-        let forgotten = current::with(self.remote.id, |state| {
-            state.reactor.forget(self.key, direction, ticket)
+    /// Calls `with` with the slot on the loop's thread.
+    fn with_slot<R>(&self, with: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        let found = current::with(self.remote.id, |state| {
+            state.reactor.slot(self.key).map(|mut slot| with(&mut slot))
         });
+        found.flatten()
+    }
+
+    #[inline]
+    fn forget(&self, ticket: Ticket) {
+        if ticket != Ticket::NONE {
+            self.forget_listed(ticket);
+        }
+    }
+
+    #[cold]
+    fn forget_listed(&self, ticket: Ticket) {
         // Off the loop's thread the entry stays: at worst it wakes its task once for nothing.
+        let forgotten = self.with_slot(|slot| slot.forget(ticket));
         drop(forgotten);
     }
 }
@@ -503,11 +449,11 @@ impl Drop for Registration {
 
 /// An operation that is awaited.
 #[must_use = "futures do nothing unless awaited"]
-struct Io<'a, T: AsFd, F> {
+pub(crate) struct Io<'a, T: AsFd, F> {
     source: &'a Source<T>,
-    direction: Direction,
     ticket: Ticket,
-    operation: F,
+    /// One of the `poll_*` calls, its direction in it: known when compiled, it costs nothing.
+    poll: F,
 }
 
 // Nothing in it is pinned.
@@ -515,22 +461,21 @@ impl<T: AsFd, F> Unpin for Io<'_, T, F> {}
 
 impl<T: AsFd, R, F> Future for Io<'_, T, F>
 where
-    F: FnMut(&T) -> io::Result<Outcome<R>>,
+    F: FnMut(&Source<T>, &Context<'_>, &mut Place<'_>) -> Poll<io::Result<R>>,
 {
     type Output = io::Result<R>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let place = Place::Listed(&mut this.ticket);
-        this.source.poll_at(cx, this.direction, place, &mut this.operation)
+        (this.poll)(this.source, cx, &mut Place::Listed(&mut this.ticket))
     }
 }
 
 impl<T: AsFd, F> Drop for Io<'_, T, F> {
     #[inline]
     fn drop(&mut self) {
-        self.source.registration.forget(self.direction, self.ticket);
+        self.source.registration.forget(self.ticket);
     }
 }
 
@@ -567,8 +512,8 @@ impl<T: AsFd> Future for Readiness<'_, T> {
 
 impl<T: AsFd> Drop for Readiness<'_, T> {
     fn drop(&mut self) {
-        for ((direction, _), ticket) in DIRECTIONS.iter().zip(self.tickets) {
-            self.source.registration.forget(*direction, ticket);
+        for ticket in self.tickets {
+            self.source.registration.forget(ticket);
         }
     }
 }

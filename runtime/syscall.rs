@@ -1,10 +1,10 @@
 //! The system calls on descriptors, and the one place where systems differ in them.
 //!
-//! * **SIGPIPE**: a write to a closed connection must be an error and nothing else, whatever the host does with the
-//!   signal. Linux and the BSDs take `MSG_NOSIGNAL` with each call; Apple's systems a socket option, set once by
-//!   [`prepare_stream`].
-//! * **accept**: Linux and the BSDs make the new descriptor close-on-exec and non-blocking in the one call;
-//!   Apple's systems need further calls.
+//! * **SIGPIPE**: a write to a closed connection must be an error and nothing else, whatever the
+//!   host does with the signal. Linux and the BSDs take `MSG_NOSIGNAL` with each call; Apple's
+//!   systems a socket option, set once by [`prepare_stream`].
+//! * **accept**: Linux and the BSDs make the new descriptor close-on-exec and non-blocking in the
+//!   one call; Apple's systems need further calls.
 //!
 //! `EINTR` comes out of none of them: they are called again.
 
@@ -52,24 +52,21 @@ pub(crate) fn takeable(buffers: usize) -> usize {
     buffers.min(1024)
 }
 
-/// The new connection, close-on-exec and non-blocking, and its peer where that is an internet address.
+/// The new connection, close-on-exec and non-blocking, and its peer where that is an internet
+/// address.
 pub(crate) fn accept(fd: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
     let (accepted, peer) = retry(|| accept_once(&fd))?;
     Ok((accepted, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
 }
 
 #[cfg(not(target_vendor = "apple"))]
-fn accept_once(
-    fd: impl AsFd,
-) -> Result<(OwnedFd, Option<rustix::net::SocketAddrAny>), Errno> {
+fn accept_once(fd: impl AsFd) -> Result<(OwnedFd, Option<rustix::net::SocketAddrAny>), Errno> {
     use rustix::net::SocketFlags;
     rustix::net::acceptfrom_with(fd, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
 #[cfg(target_vendor = "apple")]
-fn accept_once(
-    fd: impl AsFd,
-) -> Result<(OwnedFd, Option<rustix::net::SocketAddrAny>), Errno> {
+fn accept_once(fd: impl AsFd) -> Result<(OwnedFd, Option<rustix::net::SocketAddrAny>), Errno> {
     let (accepted, peer) = rustix::net::acceptfrom(fd)?;
     rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&accepted, true)?;

@@ -1,8 +1,8 @@
 //! The generational table: values in slots, found by a [`Key`] that goes stale with its slot.
 //!
-//! Tasks, sources and timers all live in one of these, and what users hold is a key. A key whose value
-//! was removed finds nothing, even when its slot holds another value by then: each insertion into
-//! a table gets the table's next generation, and a key must match it.
+//! Tasks, sources and timers all live in one of these, and what users hold is a key. A key whose
+//! value was removed finds nothing, even when its slot holds another value by then: each insertion
+//! into a table gets the table's next generation, and a key must match it.
 //!
 //! It knows nothing of what it holds.
 

@@ -1,8 +1,9 @@
-//! Who waits for a source, a timer or a task: a task of this loop by its key, or anything else by its waker.
+//! Who waits for a source, a timer or a task: a task of this loop by its key, or anything else by
+//! its waker.
 //!
 //! A task that polls one of our futures directly is remembered by its key alone. That saves the
-//! reference counting of a waker at each wait, and waking it runs no foreign code. Where a combinator or another
-//! executor stands between, its waker is kept.
+//! reference counting of a waker at each wait, and waking it runs no foreign code. Where a
+//! combinator or another executor stands between, its waker is kept.
 
 use std::task::Waker;
 
@@ -13,15 +14,12 @@ use crate::table::Key;
 pub(crate) enum Waiter {
     /// A task of this loop, polled directly.
     Task(Key),
-    /// Whatever this waker stands for. Calling, cloning and dropping it is foreign code: never under a borrow.
+    /// Whatever this waker stands for. Calling, cloning and dropping it is foreign code: never
+    /// under a borrow.
     Foreign(Waker),
 }
 
 impl Waiter {
     /// Nobody: no task has this key.
     pub(crate) const NONE: Waiter = Waiter::Task(Key::NONE);
-
-    pub(crate) fn is_none(&self) -> bool {
-        matches!(self, Waiter::Task(Key::NONE))
-    }
 }

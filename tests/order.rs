@@ -1,6 +1,7 @@
-//! The order in which things run, as exact traces. It is part of the promise: one queue, first in, first out, for tasks
-//! and callbacks; what a batch adds runs in the next; timers of a tick fire in order of creation; and the one
-//! exception, that a timer which falls due in the middle of a batch is served at once.
+//! The order in which things run, as exact traces. It is part of the promise: one queue, first in,
+//! first out, for tasks and callbacks; what a batch adds runs in the next; timers of a tick fire in
+//! order of creation; and the one exception, that a timer which falls due in the middle of a batch
+//! is served at once.
 
 mod support;
 
@@ -148,7 +149,8 @@ fn what_another_thread_sends_runs_in_the_order_sent_behind_what_was_queued_befor
                 if n % 2 == 0 {
                     handle.call_soon(move || sender.send(n).unwrap()).unwrap();
                 } else {
-                    // The closure runs in the order of the calls; the future it makes is a new task.
+                    // The closure runs in the order of the calls; the future it makes is a new
+                    // task.
                     made.push(handle.spawn(move || {
                         sender.send(n).unwrap();
                         async move { sender.send(100 + n).unwrap() }
@@ -290,7 +292,8 @@ async fn rest() {
     }
 }
 
-/// Spawns `count` tasks for one batch, each of which notes its number and lets `step` of virtual time pass.
+/// Spawns `count` tasks for one batch, each of which notes its number and lets `step` of virtual
+/// time pass.
 fn spawn_clockwork(trace: &Trace, count: usize, step: Duration) -> Vec<wheelhouse::JoinHandle<()>> {
     let tasks = (0..count).map(|n| {
         let trace = trace.clone();
@@ -303,7 +306,12 @@ fn spawn_clockwork(trace: &Trace, count: usize, step: Duration) -> Vec<wheelhous
 }
 
 /// Spawns a task that notes `name` each time it has slept for `every`, `times` times.
-fn spawn_sleeper(trace: &Trace, name: String, every: Duration, times: usize) -> wheelhouse::JoinHandle<()> {
+fn spawn_sleeper(
+    trace: &Trace,
+    name: String,
+    every: Duration,
+    times: usize,
+) -> wheelhouse::JoinHandle<()> {
     let trace = trace.clone();
     spawn(async move {
         for _ in 0..times {

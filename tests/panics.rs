@@ -1,8 +1,10 @@
-//! Row 44 of the pitfalls: a panic while a future or an output is dropped must not leak out of the handle.
+//! Row 44 of the pitfalls: a panic while a future or an output is dropped must not leak out of the
+//! handle.
 //!
-//! One subject goes through the whole product: where it panics, what becomes of its handle, when it is cancelled and by
-//! whom. Whatever the combination, the outcome is the one stated in [`expected`], the future and the output are
-//! dropped exactly once, the other tasks live on, and nothing is left.
+//! One subject goes through the whole product: where it panics, what becomes of its handle, when it
+//! is cancelled and by whom. Whatever the combination, the outcome is the one stated in
+//! [`expected`], the future and the output are dropped exactly once, the other tasks live on, and
+//! nothing is left.
 
 mod support;
 
@@ -64,7 +66,9 @@ fn expected(case: Case) -> Outcome {
     let is_polled = case.cancelled != Cancelled::BeforeFirstPoll;
     let ends_by_itself = matches!(case.cancelled, Cancelled::Never | Cancelled::AfterTheEnd);
     match case.panics {
-        PanicsIn::FirstPoll | PanicsIn::FirstPollAndDrop if is_polled => Outcome::Panic("first poll"),
+        PanicsIn::FirstPoll | PanicsIn::FirstPollAndDrop if is_polled => {
+            Outcome::Panic("first poll")
+        }
         PanicsIn::SecondPoll if ends_by_itself => Outcome::Panic("second poll"),
         PanicsIn::FutureDrop | PanicsIn::FirstPollAndDrop => Outcome::Panic("future drop"),
         _ if ends_by_itself => Outcome::Output,
@@ -189,7 +193,9 @@ async fn go_through(case: Case) {
         cancel(case, task.as_ref(), &abort);
     }
     let awaiter = match case.handle {
-        Handle::AwaitedAtOnce => task.take().map(|task| spawn(async move { outcome_of(case, task.await) })),
+        Handle::AwaitedAtOnce => {
+            task.take().map(|task| spawn(async move { outcome_of(case, task.await) }))
+        }
         _ => None,
     };
     if case.handle == Handle::DroppedAtOnce {
@@ -278,7 +284,7 @@ fn a_handle_dropped_while_its_thread_unwinds_swallows_the_panic_of_the_output() 
             let _dropped_in_the_unwinding = inner;
             panic!("outer");
         });
-        let error: JoinError = outer.await.map(|()| ()).unwrap_err();
+        let error: JoinError = outer.await.unwrap_err();
         assert_eq!(text_of(&*error.into_panic()), "outer");
         assert_eq!(counts.output_drops.get(), 1);
     });
@@ -288,7 +294,7 @@ fn a_handle_dropped_while_its_thread_unwinds_swallows_the_panic_of_the_output() 
 fn panics_with_values_that_are_no_text_pass_through() {
     run_checked(async {
         let task = spawn(async { std::panic::panic_any(17_u8) });
-        let error = task.await.map(|()| ()).unwrap_err();
+        let error = task.await.unwrap_err();
         assert!(error.to_string().ends_with("panicked: a value that is no text"));
         assert_eq!(*error.into_panic().downcast::<u8>().unwrap(), 17);
     });

@@ -1,4 +1,5 @@
-//! The end of a loop: what `shutdown` reports, and that nothing a task does while it goes can keep it from ending.
+//! The end of a loop: what `shutdown` reports, and that nothing a task does while it goes can keep
+//! it from ending.
 
 mod support;
 
@@ -145,8 +146,8 @@ fn misbehave(n: usize, waker: Option<&std::task::Waker>) {
     panic!("drop {n}");
 }
 
-/// Spawns tasks that hold sockets and sleeps and misbehave when they are dropped: waiting, queued, never polled,
-/// cancelled already.
+/// Spawns tasks that hold sockets and sleeps and misbehave when they are dropped: waiting, queued,
+/// never polled, cancelled already.
 fn spawn_misbehaving(count: usize, dropped: &Rc<Cell<usize>>) {
     for n in 0..count {
         let dropped = dropped.clone();
@@ -329,7 +330,10 @@ fn sockets_and_sleeps_may_outlive_their_loop() {
     });
     drop(event_loop);
     let error = futures_lite::future::block_on(source.readable()).map(drop).unwrap_err();
-    assert!(error.to_string().contains("was closed while this source still belonged to it"), "{error}");
+    assert!(
+        error.to_string().contains("was closed while this source still belonged to it"),
+        "{error}"
+    );
     gate.0.open();
     assert!(!sleeping.is_elapsed());
     std::thread::spawn(move || drop((source, sleeping))).join().unwrap();
@@ -347,18 +351,16 @@ fn a_loop_in_a_thread_local_may_end_with_its_thread() {
             drop(spawn(async move {
                 let _guard = OnDrop::new(move || {
                     sender.send(()).unwrap();
-                    let _ = spawn(async {});
+                    drop(spawn(async {}));
                 });
                 let (ours, _peer) = socket_pair();
                 let ours = AsyncFd::new(ours).unwrap();
-                let _ = futures_lite::future::or(
-                    async { ours.readable().await.map(drop) },
-                    async {
+                let _ =
+                    futures_lite::future::or(async { ours.readable().await.map(drop) }, async {
                         sleep(Duration::from_secs(1000)).await;
                         Ok(())
-                    },
-                )
-                .await;
+                    })
+                    .await;
             }));
         });
         LOOP.with(|place| place.replace(Some(event_loop)));
@@ -388,7 +390,8 @@ fn a_loop_dropped_inside_another_leaves_the_other_entered() {
     {
         let _entered = inner.enter();
         drop(spawn(async move {
-            let _guard = OnDrop::new(move || *place.borrow_mut() = Handle::current().name().to_owned());
+            let _guard =
+                OnDrop::new(move || *place.borrow_mut() = Handle::current().name().to_owned());
             pending::<()>().await;
         }));
     }

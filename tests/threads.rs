@@ -59,7 +59,7 @@ fn a_future_that_is_not_send_can_be_made_and_run_on_the_loop_from_outside() {
 fn panics_on_the_loop_come_back_to_the_thread_that_asked() {
     beside_a_loop(|handle| {
         let in_future = handle.spawn(|| async { panic!("future") });
-        let error: JoinError = in_future.wait().map(|()| ()).unwrap_err();
+        let error: JoinError = in_future.wait().unwrap_err();
         assert_eq!(text_of(&*error.into_panic()), "future");
 
         fn in_the_closure() -> std::future::Ready<()> {
@@ -87,7 +87,7 @@ fn a_remote_task_can_be_cancelled_before_it_arrives_and_while_it_runs() {
     turn_until_idle(&event_loop);
     thread::spawn(move || {
         assert!(before.is_finished() && !running.is_finished());
-        assert!(before.wait().map(|()| ()).unwrap_err().is_cancelled());
+        assert!(before.wait().unwrap_err().is_cancelled());
         running.cancel();
         running
     })
@@ -272,7 +272,7 @@ fn a_blocking_job_runs_beside_the_loop_and_gives_its_output() {
 #[test]
 fn a_panic_in_a_blocking_job_is_its_callers_and_the_next_job_runs() {
     run_checked_on(EventLoop::builder().max_blocking_threads(1), async {
-        let bad = spawn_blocking(|| panic!("blocking")).await.map(|()| ()).unwrap_err();
+        let bad = spawn_blocking(|| panic!("blocking")).await.unwrap_err();
         assert_eq!(text_of(&*bad.into_panic()), "blocking");
         assert_eq!(spawn_blocking(|| 3).await.unwrap(), 3);
     });
@@ -363,7 +363,8 @@ fn a_group_has_a_loop_a_thread_and_work_goes_between_them() {
     assert_eq!(threads.len(), 3);
     let (next, last) = (group.handle(1), group.handle(2));
     let around = group.handle(0).spawn(move || async move {
-        let inner = next.spawn(move || async move { last.spawn(|| async { 1 }).await.unwrap() + 10 });
+        let inner =
+            next.spawn(move || async move { last.spawn(|| async { 1 }).await.unwrap() + 10 });
         inner.await.unwrap() + 100
     });
     assert_eq!(around.wait().unwrap(), 111);

@@ -1,5 +1,6 @@
-//! Timers: exact under virtual time, never early under the real clock, at home in every range of deadlines, and
-//! fair to everything else. How the virtual clock itself moves is in `virtual_time.rs`.
+//! Timers: exact under virtual time, never early under the real clock, at home in every range of
+//! deadlines, and fair to everything else. How the virtual clock itself moves is in
+//! `virtual_time.rs`.
 
 mod support;
 
@@ -496,7 +497,10 @@ fn the_next_deadline_is_the_earliest_that_still_counts() {
 fn instants_convert_add_and_subtract_without_ever_panicking() {
     let now = Instant::now();
     let std = now.into_std();
-    assert_eq!((Instant::from_std(std), Instant::from(std), std::time::Instant::from(now)), (now, now, std));
+    assert_eq!(
+        (Instant::from_std(std), Instant::from(std), std::time::Instant::from(now)),
+        (now, now, std)
+    );
     assert_eq!(now - (now + MS), Duration::ZERO);
     assert_eq!((now + MS) - now, MS);
     assert_eq!((now + MS).checked_duration_since(now), Some(MS));

@@ -3,14 +3,13 @@
 mod support;
 
 use std::io::Write;
-use std::pin::Pin;
 use std::sync::mpsc;
-use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 use support::{
-    GUARD, Trace, assert_nothing_left, is_readable, rounds, run_checked_on, run_virtual, socket_pair,
-    turn_until_idle, virtual_time,
+    GUARD, Trace, assert_nothing_left, is_readable, poll_with, rounds, run_checked_on, run_virtual,
+    socket_pair, turn_until_idle, virtual_time,
 };
 use wheelhouse::io::AsyncFd;
 use wheelhouse::time::{self, Instant, sleep};
@@ -165,7 +164,8 @@ fn it_does_not_jump_while_a_blocking_job_runs() {
     assert_nothing_left(&event_loop);
 }
 
-/// The end of a job between the loop's last look and its wait must not be lost: nothing else would wake it.
+/// The end of a job between the loop's last look and its wait must not be lost: nothing else would
+/// wake it.
 #[test]
 fn the_end_of_a_blocking_job_lets_time_jump_whenever_it_comes() {
     let (done, wait) = mpsc::channel();
@@ -262,15 +262,12 @@ fn a_message_in_the_quiet_time_starts_it_anew() {
         let ours = AsyncFd::new(ours).unwrap();
         spawn(async move { time::timeout(HOUR, ours.readable()).await.map(drop).unwrap_err() })
     };
-    let elsewhere = event_loop.block_on(async {
+    let elsewhere = {
+        let _entered = event_loop.enter();
         let mut filed = sleep(MS);
-        std::future::poll_fn(|cx| {
-            assert!(Future::poll(Pin::new(&mut filed), cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
+        assert!(poll_with(&mut filed, Waker::noop()).is_pending());
         filed
-    });
+    };
     let (done, dropped) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         std::thread::sleep(quiet / 2);

@@ -154,14 +154,8 @@ impl TcpStream {
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
-        while !data.is_empty() {
-            match self.source.send(data).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => data = &data[n..],
-            }
-        }
-        Ok(())
+    pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+        self.source.send_all(data)
     }
 
     /// Reads what the next read will give, and leaves it there.

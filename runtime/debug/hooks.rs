@@ -56,9 +56,10 @@ impl Hooks {
         }
     }
 
+    /// Whether anybody wants to know how long a poll takes.
     #[inline]
-    pub(crate) fn poll_starts(&self) -> Option<Instant> {
-        self.times_polls.then(Instant::now)
+    pub(crate) fn times_polls(&self) -> bool {
+        self.times_polls
     }
 
     pub(crate) fn poll_ended(&self, started: Instant, about: impl FnOnce() -> Option<About>) {
@@ -81,6 +82,10 @@ impl Hooks {
         if let Some(observer) = &self.observer {
             guard(|| observer.task_polled(about.name(), about.location, took));
         }
+    }
+
+    pub(crate) fn is_seeded(&self) -> bool {
+        self.seed.is_some()
     }
 
     #[inline]

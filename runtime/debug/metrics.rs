@@ -44,7 +44,8 @@ pub struct Metrics {
     pub timers_fired: u64,
     /// Tasks spawned.
     pub spawned: u64,
-    /// Tasks that are there now: unfinished ones, and finished ones whose handle was neither awaited nor dropped.
+    /// Tasks that are there now: unfinished ones, and finished ones whose handle was neither
+    /// awaited nor dropped.
     pub tasks: usize,
     /// Tasks that are queued to be polled.
     pub runnable: usize,

@@ -1,7 +1,7 @@
 //! Reports of what nobody else handles: unread panics, panics in foreign code.
 //!
-//! They go to `tracing` as errors. The panic itself was printed by the panic hook when it happened; the
-//! report says which task it was and that nobody awaited it.
+//! They go to `tracing` as errors. The panic itself was printed by the panic hook when it happened;
+//! the report says which task it was and that nobody awaited it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,8 @@ fn tell(say: impl FnOnce()) {
     }
 }
 
-/// So is the drop of what a panic carries. One that panics itself is leaked: there is no end to it otherwise.
+/// So is the drop of what a panic carries. One that panics itself is leaked: there is no end to it
+/// otherwise.
 fn discard(payload: Payload) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(another);

@@ -119,12 +119,20 @@ fn interest_of(wanted: Interest) -> io::Result<mio::Interest> {
 /// which `mio` reports as both directions closed. [`Ready::ERROR`] makes a write due in either
 /// case, and the write tells them apart.
 fn ready(event: &mio::event::Event) -> Ready {
+    let passing = Ready(
+        bit(event.is_readable(), Ready::READABLE) | bit(event.is_writable(), Ready::WRITABLE),
+    );
+    // Nearly always that is all, and under epoll three questions show it.
+    let may_be_more = event.is_read_closed() || event.is_error() || event.is_priority();
+    if IS_EPOLL && !may_be_more { passing } else { passing | rare(event) }
+}
+
+#[cold]
+fn rare(event: &mio::event::Event) -> Ready {
     let read_closed = event.is_read_closed();
     let write_closed = (read_closed || !IS_EPOLL) && event.is_write_closed();
     Ready(
-        bit(event.is_readable(), Ready::READABLE)
-            | bit(event.is_writable(), Ready::WRITABLE)
-            | bit(event.is_priority(), Ready::PRIORITY)
+        bit(event.is_priority(), Ready::PRIORITY)
             | bit(read_closed, Ready::READ_CLOSED)
             | bit(write_closed, Ready::WRITE_CLOSED)
             | bit(event.is_error(), Ready::ERROR),

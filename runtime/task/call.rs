@@ -1,4 +1,5 @@
-//! Callbacks: `call_soon`, `call_later`, `call_at`. A callback is a task that runs once and that nobody awaits.
+//! Callbacks: `call_soon`, `call_later`, `call_at`. A callback is a task that runs once and that
+//! nobody awaits.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,7 +17,8 @@ use crate::task::table::{About, Kind};
 use crate::time::Instant;
 use crate::waiter::Waiter;
 
-/// Runs `call` in the loop's next batch, in one order with the tasks. Dropping the handle does not cancel it.
+/// Runs `call` in the loop's next batch, in one order with the tasks. Dropping the handle does not
+/// cancel it.
 ///
 /// # Panics
 ///
@@ -92,12 +94,16 @@ impl CallHandle {
         self.when
     }
 
-    /// Moves a callback that still waits for its time to another one. `false`: it has run, was cancelled or never had a time,
-    /// or this is not its loop's thread.
+    /// Moves a callback that still waits for its time to another one. `false`: it has run, was
+    /// cancelled or never had a time, or this is not its loop's thread.
     pub fn reschedule(&mut self, when: Instant) -> bool {
         let moved = current::with(self.remote.id, |state| {
             let tick = state.clock.tick_at(when.into_std());
-            state.wheel.borrow_mut().reset(self.timer, tick)
+            let moved = state.wheel.borrow_mut().reset(self.timer, tick);
+            if moved {
+                state.timer_was_set();
+            }
+            moved
         });
         if moved == Some(true) {
             self.when = Some(when);

@@ -1,8 +1,8 @@
 //! The cell of a task: one box that holds the waker and the future, then the output.
 //!
-//! The loop sees it as a `dyn TaskCell` and polls it; the handle, which knows the type of the output,
-//! takes it through `dyn Any`. So a spawn costs one allocation, without `unsafe`. What a task panicked with
-//! is kept in a cell of its own.
+//! The loop sees it as a `dyn TaskCell` and polls it; the handle, which knows the type of the
+//! output, takes it through `dyn Any`. So a spawn costs one allocation, without `unsafe`. What a
+//! task panicked with is kept in a cell of its own.
 
 use std::any::Any;
 use std::future::Future;
@@ -17,7 +17,8 @@ use crate::task::waker::OwnWaker;
 pub(crate) type BoxedCell = Pin<Box<dyn TaskCell>>;
 
 pub(crate) trait TaskCell {
-    /// Polls the future, with its waker told to `polled`. On `Ready` it was dropped and its output is kept.
+    /// Polls the future, with its waker told to `polled`. On `Ready` it was dropped and its output
+    /// is kept.
     fn poll(self: Pin<&mut Self>, polled: &Polled) -> Poll<()>;
 
     /// Moves the output into `place`, which is an `Option` of the output's type.

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::task::Id;
+use crate::task::id::Id;
 
 /// A task gave no output: it was cancelled, it panicked, or its loop is closed or elsewhere.
 pub struct JoinError {
@@ -50,7 +50,8 @@ impl JoinError {
         matches!(self.cause, Cause::Closed)
     }
 
-    /// The handle was polled outside the loop of its task. Use a [`RemoteHandle`](crate::RemoteHandle) there.
+    /// The handle was polled outside the loop of its task. Use a
+    /// [`RemoteHandle`](crate::RemoteHandle) there.
     pub fn is_foreign(&self) -> bool {
         matches!(self.cause, Cause::Foreign)
     }

@@ -1,4 +1,7 @@
-//! What users hold of a task: [`JoinHandle`], [`AbortHandle`] and [`Id`], all of them a key and a way to the loop.
+//! What users hold of a task: [`JoinHandle`] and [`AbortHandle`], a key and a way to the loop.
+//!
+//! They hold neither the future nor its output, so they go to any thread whatever the task is made
+//! of; the loop alone polls it, drops it and hands its output out.
 
 use std::fmt;
 use std::future::Future;
@@ -10,36 +13,16 @@ use std::task::{Context, Poll};
 use crate::current;
 use crate::event_loop::LoopState;
 use crate::inbox::Chore;
-use crate::remote::{LoopId, Remote};
+use crate::remote::Remote;
 use crate::table::Key;
-use crate::task::JoinError;
-use crate::task::spawn::Refused;
 use crate::task::table::{Ending, Wait};
+use crate::task::{Id, JoinError};
 use crate::waiter::Waiter;
-
-/// Which task. Never used twice in a process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id {
-    pub(crate) loop_id: LoopId,
-    pub(crate) key: Key,
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.key)
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Id({} of {})", self, self.loop_id)
-    }
-}
 
 /// A spawned task: await it for its output. Dropping it detaches the task, which runs on.
 ///
-/// It may be sent to other threads and dropped or cancelled there, but it is awaited on its own loop; elsewhere
-/// it gives [`JoinError::is_foreign`]. To wait on another thread, spawn with
+/// It may be sent to other threads and dropped or cancelled there, but it is awaited on its own
+/// loop; elsewhere it gives [`JoinError::is_foreign`]. To wait on another thread, spawn with
 /// [`Handle::spawn`](crate::Handle::spawn).
 ///
 /// Awaiting is cancel safe: the output stays with the task until a poll returns it.
@@ -58,7 +41,8 @@ impl fmt::Debug for Id {
 /// ```
 pub struct JoinHandle<T> {
     remote: Arc<Remote>,
-    /// `Key::NONE` if there is no task: it was refused by a loop that closes, or has given its output.
+    /// `Key::NONE` if there is no task: it was refused by a loop that closes, or has given its
+    /// output.
     key: Key,
     is_done: bool,
     output: PhantomData<fn() -> T>,
@@ -75,9 +59,9 @@ impl<T> JoinHandle<T> {
         JoinHandle::new(refused.remote, Key::NONE)
     }
 
-    /// Cancels the task: its future is dropped in the loop's next batch, never inside a poll, and awaiting the handle
-    /// gives [`JoinError::is_cancelled`]. A task that has finished, or finishes in the poll under
-    /// way, keeps its output. Works on any thread.
+    /// Cancels the task: its future is dropped in the loop's next batch, never inside a poll, and
+    /// awaiting the handle gives [`JoinError::is_cancelled`]. A task that has finished, or finishes
+    /// in the poll under way, keeps its output. Works on any thread.
     pub fn cancel(&self) {
         cancel(&self.remote, self.key);
     }
@@ -104,8 +88,8 @@ impl<T> JoinHandle<T> {
 
     /// The task's name, if it was given one. Known on the loop's thread while the task is there.
     pub fn name(&self) -> Option<String> {
-        let about = current::with(self.remote.id, |state| state.tasks.about(self.key));
-        about.flatten()?.name().map(str::to_owned)
+        let state = current::made_here(self.remote.id)?;
+        state.tasks.about(self.key)?.name().map(str::to_owned)
     }
 
     fn error(&self, make: impl FnOnce(Option<Id>) -> JoinError) -> JoinError {
@@ -184,10 +168,17 @@ impl<T: 'static> JoinHandle<T> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
-        if self.is_done || self.key == Key::NONE {
-            return;
+        if !self.is_done && self.key != Key::NONE {
+            self.detach();
         }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    // Out of line: most handles have given their output.
+    fn detach(&self) {
         match current::of(self.remote.id) {
             Some(state) => {
                 let about = state.tasks.about(self.key);
@@ -204,6 +195,13 @@ impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "JoinHandle(task {} of {})", self.id(), self.remote.label())
     }
+}
+
+/// A future that a closing loop did not take, and the way to that loop. It is dropped where no
+/// borrow is held.
+pub(crate) struct Refused<F> {
+    pub(crate) future: F,
+    pub(crate) remote: Arc<Remote>,
 }
 
 /// Cancels a task, from any thread; holds neither the task nor its output.
@@ -249,6 +247,8 @@ fn cancel(remote: &Remote, key: Key) {
 }
 
 fn is_finished(remote: &Remote, key: Key) -> bool {
-    current::with(remote.id, |state| state.tasks.is_finished(key))
-        .unwrap_or_else(|| remote.is_closed())
+    match current::made_here(remote.id) {
+        Some(state) => state.tasks.is_finished(key),
+        None => remote.is_closed(),
+    }
 }

@@ -1,7 +1,8 @@
 //! Tasks: spawning, awaiting, cancelling.
 //!
-//! A task is a slot in its loop's table: a box with the future (then its output), a waker, and what is known about it.
-//! What users hold is its key. The life of a task, with the functions that make each step:
+//! A task is a slot in its loop's table: a box with the future (then its output), a waker, and what
+//! is known about it. What users hold is its key. The life of a task, with the functions that make
+//! each step:
 //!
 //! ```text
 //!            ┌─────────── 3 ───────────┐
@@ -18,11 +19,13 @@
 //! 6  cancelled: the key was queued by LoopState::cancel, and Tasks::begin hands the cell out to be dropped
 //! ```
 //!
-//! A task that is cancelled while it is lent finishes its poll first; if that ends in `Ready`, it was not cancelled.
+//! A task that is cancelled while it is lent finishes its poll first; if that ends in `Ready`, it
+//! was not cancelled.
 
 pub(crate) mod call;
 pub(crate) mod cell;
 pub(crate) mod error;
+pub(crate) mod id;
 pub(crate) mod join;
 pub(crate) mod polled;
 pub(crate) mod queue;
@@ -32,6 +35,9 @@ pub(crate) mod waker;
 pub(crate) mod yield_now;
 
 pub use self::error::JoinError;
-pub use self::join::{AbortHandle, Id, JoinHandle};
+pub use self::id::Id;
+pub use self::join::{AbortHandle, JoinHandle};
 pub use self::spawn::{Builder, current, spawn, spawn_blocking};
 pub use self::yield_now::yield_now;
+pub use crate::structure::join_set::JoinSet;
+pub use crate::structure::task_local::LocalKey;

@@ -43,20 +43,29 @@ impl Polled {
         self.own_waiter(cx).unwrap_or_else(|| Waiter::Foreign(cx.waker().clone()))
     }
 
-    /// The current task, if the waker of this context is its own. Runs no foreign code.
+    /// As `waiter`, if that is the current task. Runs no foreign code.
     #[inline(always)]
     pub(crate) fn own_waiter(&self, cx: &Context<'_>) -> Option<Waiter> {
+        self.own_task(cx).map(Waiter::Task)
+    }
+
+    /// The current task, if the waker of this context is its own. Runs no foreign code.
+    #[inline(always)]
+    pub(crate) fn own_task(&self, cx: &Context<'_>) -> Option<Key> {
         let waker = cx.waker();
         match self.waker.get() {
             // The address of the table: comparing what is in it takes four times as long.
-            Some((data, vtable)) if data == waker.data() && std::ptr::eq(vtable, waker.vtable()) => {
-                Some(Waiter::Task(self.key.get()))
+            Some((data, vtable))
+                if data == waker.data() && std::ptr::eq(vtable, waker.vtable()) =>
+            {
+                Some(self.key.get())
             }
             _ => None,
         }
     }
 
-    /// Spends one operation of the poll's budget. `false`: it is gone, the future was woken and must yield.
+    /// Spends one operation of the poll's budget: one that can go ahead, for one that waits holds
+    /// nobody up. `false`: it is gone, the future was woken and must yield.
     #[inline(always)]
     pub(crate) fn spend(&self, cx: &Context<'_>) -> bool {
         match self.budget.get() {
@@ -69,6 +78,16 @@ impl Polled {
                 true
             }
         }
+    }
+
+    /// As `spend`, but runs no foreign code: `false` says that `spend` is to be asked.
+    #[inline(always)]
+    pub(crate) fn spend_quickly(&self) -> bool {
+        let left = self.budget.get();
+        if left > 0 {
+            self.budget.set(left - 1);
+        }
+        left > 0
     }
 
     /// A poll of `key` begins; its waker is told by `lend`.

@@ -1,13 +1,14 @@
 //! The run queue: keys of the tasks that are to be polled, first in, first out, each at most once.
 //!
 //! It knows keys and nothing of tasks, so a wake needs no look at the task's slot: the queue itself
-//! remembers, by slot index, which key it holds. What is pushed while the loop does not turn (host code
-//! between two turns) makes the loop's descriptor readable, once.
+//! remembers, by slot index, which key it holds. What is pushed while the loop does not turn (host
+//! code between two turns) makes the loop's descriptor readable, once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::atomics::thread_local;
 use crate::remote::{LoopId, Remote};
 use crate::table::Key;
 
@@ -23,8 +24,9 @@ pub(crate) struct RunQueue {
     in_turn: Cell<bool>,
 }
 
-/// Two plain vectors take turns, which is cheaper than a ring: what is pushed never meets what is popped.
-struct Lanes {
+/// Two plain vectors take turns, which is cheaper than a ring: what is pushed never meets what is
+/// popped.
+pub(crate) struct Lanes {
     /// Keys that are being handed out, from `next` on.
     leaving: Vec<Key>,
     next: usize,
@@ -36,8 +38,7 @@ struct Lanes {
 
 impl RunQueue {
     pub(crate) fn new(remote: Arc<Remote>) -> Rc<RunQueue> {
-        let lanes =
-            Lanes { leaving: Vec::new(), next: 0, arriving: Vec::new(), held: Vec::new() };
+        let lanes = Lanes { leaving: Vec::new(), next: 0, arriving: Vec::new(), held: Vec::new() };
         let in_turn = Cell::new(false);
         Rc::new(RunQueue { id: remote.id, remote, lanes: RefCell::new(lanes), in_turn })
     }
@@ -51,13 +52,19 @@ impl RunQueue {
         }
     }
 
+    /// The lanes themselves, borrowed once for many pushes: for the stages of a turn, which need no
+    /// signal.
+    pub(crate) fn lanes(&self) -> RefMut<'_, Lanes> {
+        self.lanes.borrow_mut()
+    }
+
     #[inline]
     pub(crate) fn pop(&self) -> Option<Key> {
         self.lanes.borrow_mut().pop()
     }
 
-    /// Takes out what stands behind the first `mark` keys, in order. Nothing may have been popped since the queue was
-    /// `mark` keys long.
+    /// Takes out what stands behind the first `mark` keys, in order. Nothing may have been popped
+    /// since the queue was `mark` keys long.
     pub(crate) fn split_off(&self, mark: usize) -> Vec<Key> {
         let lanes = &mut *self.lanes.borrow_mut();
         let behind = lanes.arriving.split_off(mark - (lanes.leaving.len() - lanes.next));
@@ -94,7 +101,8 @@ impl RunQueue {
         self.lanes.borrow().held.get(key.index()) == Some(&key)
     }
 
-    /// Says whether the loop turns. While it does, a push needs no signal: the turn looks before it waits.
+    /// Says whether the loop turns. While it does, a push needs no signal: the turn looks before it
+    /// waits.
     pub(crate) fn set_in_turn(&self, in_turn: bool) -> bool {
         self.in_turn.replace(in_turn)
     }
@@ -105,11 +113,13 @@ impl RunQueue {
 }
 
 impl Lanes {
+    /// Queues a task behind all others, unless it is queued already.
     #[inline]
-    fn push(&mut self, key: Key) {
+    pub(crate) fn push(&mut self, key: Key) {
         match self.held.get_mut(key.index()) {
             Some(held) if *held == key => {}
-            // A stale key of the same slot may still be queued; it will find nothing when its turn comes.
+            // A stale key of the same slot may still be queued; it will find nothing when its turn
+            // comes.
             Some(held) => {
                 *held = key;
                 self.arriving.push(key);

@@ -3,20 +3,20 @@
 use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::current;
 use crate::event_loop::LoopState;
-use crate::remote::Remote;
 use crate::reply::{Reply, reply};
+use crate::structure::task_local::Inheriting;
 use crate::table::Key;
+use crate::task::join::Refused;
 use crate::task::table::{About, Kind, Wait};
 use crate::task::{Id, JoinError, JoinHandle};
 
 /// Spawns a task on the loop of this thread. It first runs in the loop's next batch.
 ///
-/// The future need not be `Send`. The loop owns the task: dropping the handle detaches it. On a loop that is
-/// closing the future is dropped and the handle gives [`JoinError::is_closed`].
+/// The future need not be `Send`. The loop owns the task: dropping the handle detaches it. On a
+/// loop that is closing the future is dropped and the handle gives [`JoinError::is_closed`].
 ///
 /// # Panics
 ///
@@ -40,10 +40,12 @@ where
     Builder::new().spawn(future)
 }
 
-/// Runs a closure that blocks on a thread of the loop's pool. The task that comes back waits for it.
+/// Runs a closure that blocks on a thread of the loop's pool. The task that comes back waits for
+/// it.
 ///
-/// Cancelling the task drops a job that has not started; one that runs goes on, and its result is dropped. A panic in the
-/// closure is the task's panic. When the system refuses the pool's first thread, the task panics with a message that says so.
+/// Cancelling the task drops a job that has not started; one that runs goes on, and its result is
+/// dropped. A panic in the closure is the task's panic. When the system refuses the pool's first
+/// thread, the task panics with a message that says so.
 ///
 /// # Panics
 ///
@@ -115,6 +117,7 @@ impl Builder {
         F::Output: 'static,
     {
         let location = Location::caller();
+        let future = Inheriting::new(future);
         let spawned = current::expect_with("spawn", |state| {
             let mut about = About::new(Kind::Task, location, state.polled.key());
             about.name = self.name;
@@ -178,12 +181,6 @@ async fn await_job<T>(answer: Reply<T>, refused: Option<std::io::Error>) -> T {
             }
         },
     }
-}
-
-/// A future that a closing loop did not take, and the way to that loop. It is dropped where no borrow is held.
-pub(crate) struct Refused<F> {
-    pub(crate) future: F,
-    pub(crate) remote: Arc<Remote>,
 }
 
 impl LoopState {

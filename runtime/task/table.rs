@@ -1,13 +1,13 @@
 //! The tasks of a loop: slots that hold the cell, the waker and what is known about the task.
 //!
-//! Nothing here runs foreign code under a borrow: cells, outputs and wakers are moved out and handed to
-//! the caller, which polls, calls or drops them. The state picture is in `mod.rs`.
+//! Nothing here runs foreign code under a borrow: cells, outputs and wakers are moved out and
+//! handed to the caller, which polls, calls or drops them. The state picture is in `mod.rs`.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::future::Future;
 use std::task::Waker;
 
 use crate::remote::Remote;
@@ -30,8 +30,8 @@ struct Root {
     waker: OwnWaker,
 }
 
-/// Kept small (a benchmark of ten thousand tasks runs through memory): names are boxed twice, and what a
-/// task panicked with takes the place of its cell.
+/// Kept small (a benchmark of ten thousand tasks runs through memory): names are boxed twice, and
+/// what a task panicked with takes the place of its cell.
 struct Slot {
     stage: Stage,
     cancelled: bool,
@@ -146,7 +146,8 @@ impl Tasks {
         })
     }
 
-    /// Edge 2 of the state picture: takes the task out for a poll, or out for good if it was cancelled.
+    /// Edge 2 of the state picture: takes the task out for a poll, or out for good if it was
+    /// cancelled.
     #[inline]
     pub(crate) fn begin(&self, key: Key) -> Next {
         let mut slots = self.slots.borrow_mut();
@@ -159,7 +160,7 @@ impl Tasks {
     }
 
     /// Edge 3: the poll returned `Pending`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_back(&self, key: Key, cell: BoxedCell, waits: Wait) {
         if let Some(slot) = self.slots.borrow_mut().get_mut(key) {
             slot.cell = Some(cell);
@@ -206,8 +207,8 @@ impl Tasks {
         (joiner, None)
     }
 
-    /// Edge 5: takes the ending of a finished task and frees its slot. Otherwise remembers who wants it;
-    /// `Err` carries a waiter to be dropped.
+    /// Edge 5: takes the ending of a finished task and frees its slot. Otherwise remembers who
+    /// wants it; `Err` carries a waiter to be dropped.
     #[inline]
     pub(crate) fn join(&self, key: Key, joiner: Waiter) -> Result<Ending, Waiter> {
         let mut slots = self.slots.borrow_mut();
@@ -219,7 +220,8 @@ impl Tasks {
         Ok(Self::free(&mut slots, key))
     }
 
-    /// The handle is gone: the slot is freed when the task ends. What comes back is to be dropped by the caller.
+    /// The handle is gone: the slot is freed when the task ends. What comes back is to be dropped
+    /// by the caller.
     #[must_use]
     pub(crate) fn detach(&self, key: Key) -> Option<Ending> {
         let mut slots = self.slots.borrow_mut();
@@ -297,9 +299,7 @@ impl Tasks {
     #[inline]
     fn free(slots: &mut Table<Slot>, key: Key) -> Ending {
         // It is there: an undetached task keeps its slot until it is joined.
-        let ending = slots.get_mut(key).map_or(Ending::Cancelled, Slot::take_ending);
-        slots.remove(key);
-        ending
+        slots.remove(key).map_or(Ending::Cancelled, |mut slot| slot.take_ending())
     }
 
     /// Keeps the waker for the next task if nobody else holds it.

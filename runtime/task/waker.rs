@@ -3,11 +3,12 @@
 //! It holds no future, only where to deliver: a waker kept for years keeps some forty bytes.
 //!
 //! `posted` says that a message for this task is under way. It is set by the thread that sends and
-//! cleared by a wake on the loop's own thread, which is also how the loop delivers the message (stage 3). Whoever
-//! finds it set can rely on a poll that comes later and sees what was written before the wake:
+//! cleared by a wake on the loop's own thread, which is also how the loop delivers the message
+//! (stage 3). Whoever finds it set can rely on a poll that comes later and sees what was written
+//! before the wake:
 //!
-//! * the swap that sets it and the swap that clears it are one order, so a wake that found it set comes
-//!   before the clearing, which acquires what the waking thread wrote;
+//! * the swap that sets it and the swap that clears it are one order, so a wake that found it set
+//!   comes before the clearing, which acquires what the waking thread wrote;
 //! * the clearing comes before the task is polled, since it is part of queueing it.
 
 use std::sync::Arc;
@@ -83,7 +84,8 @@ impl OwnWaker {
         &self.waker
     }
 
-    /// Whether nobody else holds this waker, so that it can serve another task. A message under way holds it too.
+    /// Whether nobody else holds this waker, so that it can serve another task. A message under way
+    /// holds it too.
     pub(crate) fn is_unshared(&self) -> bool {
         if Arc::strong_count(&self.target) != OWN_REFERENCES {
             return false;

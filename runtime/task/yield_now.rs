@@ -4,10 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Waits one batch: the task goes behind all that is runnable now, and the loop may look at its descriptors and timers
-/// in between. `sleep(Duration::ZERO)` does the same.
+/// Waits one batch: the task goes behind all that is runnable now, and the loop may look at its
+/// descriptors and timers in between. `sleep(Duration::ZERO)` does the same.
 ///
-/// It works under any executor: it wakes its waker at once and is ready when polled again. Cancel safe.
+/// It works under any executor: it wakes its waker at once and is ready when polled again. Cancel
+/// safe.
 ///
 /// # Examples
 ///

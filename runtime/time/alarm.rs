@@ -1,9 +1,10 @@
 //! The alarm: makes the selector's wait end at a deadline.
 //!
-//! On Linux it is a `timerfd`, registered edge-triggered like any source and never read: it is precise
-//! to microseconds where the selector's timeout counts in milliseconds, and it makes the loop's descriptor readable for
-//! a host that watches it. Setting it costs a system call, so it is set only for a deadline earlier than the
-//! one it is set for; a needless wake-up is cheaper than a needless setting (1.1 us against 0.2 us).
+//! On Linux it is a `timerfd`, registered edge-triggered like any source and never read: it is
+//! precise to microseconds where the selector's timeout counts in milliseconds, and it makes the
+//! loop's descriptor readable for a host that watches it. Setting it costs a system call, so it is
+//! set only for a deadline earlier than the one it is set for; a needless wake-up is cheaper than a
+//! needless setting (1.1 us against 0.2 us).
 //!
 //! Elsewhere, and under Miri, the selector's own timeout takes its place.
 
@@ -11,12 +12,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::selector::Registrar;
-use crate::table::Key;
 use crate::time::clock::ticks_to_duration;
 use crate::time::wheel::Tick;
-
-/// The key under which the alarm is registered; no source has it.
-pub(crate) const ALARM_KEY: Key = Key::reserved(1);
 
 pub(crate) struct Alarm {
     timer: Option<timer::OsTimer>,
@@ -33,8 +30,20 @@ impl Alarm {
         Ok(Alarm { timer, set_for: Tick::MAX })
     }
 
-    /// Sees to it that a wait ends at `deadline`; what comes back is the timeout the selector has to be
-    /// given for that, if it has to be given one.
+    /// Whether a wait will end by `deadline` as it is: the timer is set for that or earlier and has
+    /// not gone off, as far as its event was seen.
+    pub(crate) fn covers(&self, deadline: Tick) -> bool {
+        self.timer.is_some() && self.set_for <= deadline && self.set_for != Tick::MAX
+    }
+
+    /// The selector reported an event that is no source's: the timer may have gone off. If it has
+    /// not, it is set once more than needed.
+    pub(crate) fn may_have_gone_off(&mut self) {
+        self.set_for = Tick::MAX;
+    }
+
+    /// Sees to it that a wait ends at `deadline`; what comes back is the timeout the selector has
+    /// to be given for that, if it has to be given one.
     pub(crate) fn set(&mut self, deadline: Tick, now: Tick) -> Option<Duration> {
         if now >= self.set_for {
             self.set_for = Tick::MAX;
@@ -55,8 +64,8 @@ impl Alarm {
 mod timer {
     //! Over `timerfd`, on `CLOCK_MONOTONIC`.
     //!
-    //! The time is given as it is left: std does not tell an `Instant` in the kernel's terms, and the clock was read some
-    //! hundred nanoseconds ago at most.
+    //! The time is given as it is left: std does not tell an `Instant` in the kernel's terms, and
+    //! the clock was read some hundred nanoseconds ago at most.
 
     use std::io;
     use std::os::fd::{AsFd, AsRawFd};
@@ -64,8 +73,12 @@ mod timer {
 
     use timerfd::{ClockId, SetTimeFlags, TimerFd, TimerState};
 
-    use super::{ALARM_KEY, Registrar};
+    use super::Registrar;
     use crate::selector::Interest;
+    use crate::table::Key;
+
+    /// The key under which the timer is registered; no source has it.
+    const ALARM_KEY: Key = Key::reserved(1);
 
     /// The kernel's time ends in 292 years, which is as good as never.
     const LONGEST: Duration = Duration::from_secs(1 << 33);

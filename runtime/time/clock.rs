@@ -1,8 +1,8 @@
 //! The loop's clock: real or virtual, and the tick in which the wheel counts.
 //!
-//! A tick is 1,024 ns since the loop was made. A deadline is rounded up to a tick and the present down,
-//! so a timer is late by up to a tick and never early. The clock is monotonic and stands still while the machine is
-//! suspended (`CLOCK_MONOTONIC`).
+//! A tick is 1,024 ns since the loop was made. A deadline is rounded up to a tick and the present
+//! down, so a timer is late by up to a tick and never early. The clock is monotonic and stands
+//! still while the machine is suspended (`CLOCK_MONOTONIC`).
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ pub enum Clock {
     /// The operating system's monotonic clock.
     #[default]
     Real,
-    /// A clock that stands still and jumps to the next deadline when nothing else can happen: nothing is
-    /// runnable, no message came from another thread and no blocking job runs.
+    /// A clock that stands still and jumps to the next deadline when nothing else can happen:
+    /// nothing is runnable, no message came from another thread and no blocking job runs.
     Virtual {
-        /// While a task waits for a descriptor, the outside world may still act, so the clock does not jump (`None`),
-        /// or only after nothing happened for this long in real time.
+        /// While a task waits for a descriptor, the outside world may still act, so the clock does
+        /// not jump (`None`), or only after nothing happened for this long in real time.
         settle: Option<Duration>,
     },
 }
@@ -118,7 +118,10 @@ impl LoopClock {
     #[inline]
     fn ns_since_origin(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.origin);
-        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+        since
+            .as_secs()
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(since.subsec_nanos()))
     }
 }
 

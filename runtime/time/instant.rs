@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use crate::current;
 
-/// What "for ever" is cut to where a sum leaves the range: 1,000 years, further than any loop's clock goes.
+/// What "for ever" is cut to where a sum leaves the range: 1,000 years, further than any loop's
+/// clock goes.
 const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
-/// A moment on the clock of this thread's loop; virtual time moves it. Outside a loop it is the system's monotonic clock.
+/// A moment on the clock of this thread's loop; virtual time moves it. Outside a loop it is the
+/// system's monotonic clock.
 ///
-/// Sums never panic: what is too far becomes a moment some 1,000 years ahead, differences stop at zero.
+/// Sums never panic: what is too far becomes a moment some 1,000 years ahead, differences stop at
+/// zero.
 ///
 /// # Examples
 ///

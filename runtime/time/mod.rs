@@ -1,8 +1,9 @@
 //! Time: the clock, the wheel, the alarm, and what users make of them.
 //!
-//! A deadline is a tick of 1.024 us, rounded up. The wheel files it in O(1); before the loop waits, it sets the
-//! alarm to the earliest one; when the alarm ends the wait, the wheel hands out who waited, in order.
-//! Deadlines are on the monotonic clock, which stands still while the machine is suspended.
+//! A deadline is a tick of 1.024 us, rounded up. The wheel files it in O(1); before the loop waits,
+//! it sets the alarm to the earliest one; when the alarm ends the wait, the wheel hands out who
+//! waited, in order. Deadlines are on the monotonic clock, which stands still while the machine is
+//! suspended.
 
 pub(crate) mod alarm;
 pub(crate) mod clock;

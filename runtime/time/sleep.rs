@@ -16,8 +16,8 @@ use crate::time::Instant;
 use crate::time::clock::duration_to_ticks;
 use crate::time::wheel::Tick;
 
-/// Waits for `duration`, on the loop's clock: never less, and on an idle loop a few microseconds more. Zero waits one
-/// batch, as [`yield_now`](crate::yield_now) does.
+/// Waits for `duration`, on the loop's clock: never less, and on an idle loop a few microseconds
+/// more. Zero waits one batch, as [`yield_now`](crate::yield_now) does.
 ///
 /// The time is counted from this call. Nothing is too far: `Duration::MAX` is pending for ever.
 /// Cancel safe: a dropped sleep leaves nothing behind.
@@ -55,8 +55,8 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep::new(&state, deadline, is_past)
 }
 
-/// The future of [`sleep`] and [`sleep_until`]. It is plain data, hence `Send`, `Sync` and `Unpin`, but it is
-/// awaited on its own loop.
+/// The future of [`sleep`] and [`sleep_until`]. It is plain data, hence `Send`, `Sync` and `Unpin`,
+/// but it is awaited on its own loop.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
@@ -97,8 +97,8 @@ impl Sleep {
         self.stage == Stage::Done || Instant::now() >= self.deadline
     }
 
-    /// Lets the sleep be late by up to `tolerance` (at most 73 minutes count), so that it can end together with
-    /// others: the loop wakes up less often. Call it before the first poll.
+    /// Lets the sleep be late by up to `tolerance` (at most 73 minutes count), so that it can end
+    /// together with others: the loop wakes up less often. Call it before the first poll.
     pub fn tolerance(mut self, tolerance: Duration) -> Sleep {
         self.tolerance = u32::try_from(duration_to_ticks(tolerance)).unwrap_or(u32::MAX);
         self
@@ -204,10 +204,12 @@ impl Drop for Sleep {
     }
 }
 
-/// The roundest tick (most trailing zeros) from `exact` to `exact + tolerance`: where others fire too.
+/// The roundest tick (most trailing zeros) from `exact` to `exact + tolerance`: where others fire
+/// too.
 fn round_within(exact: Tick, tolerance: u32) -> Tick {
     let latest = exact.saturating_add(u64::from(tolerance));
-    // The largest power of two up to `tolerance + 1`: of so many ticks in a row one is its multiple.
+    // The largest power of two up to `tolerance + 1`: of so many ticks in a row one is its
+    // multiple.
     let step = 1u64 << (u64::from(tolerance) + 1).ilog2();
     latest & !(step - 1)
 }

@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 
 use crate::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Awaits `future` for at most `duration`; then drops it and gives [`Elapsed`]. A future that is ready wins over a
-/// deadline that is past. Cancel safe where `future` is.
+/// Awaits `future` for at most `duration`; then drops it and gives [`Elapsed`]. A future that is
+/// ready wins over a deadline that is past. Cancel safe where `future` is.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! What the integration tests share: loops that must end with nothing left, traces, children, sockets and
-//! wakers that count.
+//! What the integration tests share: loops that must end with nothing left, traces, children,
+//! sockets and wakers that count.
 //!
 //! Every test runs on a loop of its own and ends with the leak check, [`assert_nothing_left`].
 
@@ -87,7 +87,8 @@ impl Trace {
     }
 }
 
-/// Runs `test` in a process of its own: for what concerns a whole process. `name` is the name of the calling test.
+/// Runs `test` in a process of its own: for what concerns a whole process. `name` is the name of
+/// the calling test.
 ///
 /// The test binary runs itself again with only that test, which then gets here and runs `test`.
 #[track_caller]
@@ -103,7 +104,8 @@ pub(crate) fn in_child(name: &str, test: impl FnOnce()) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success(), "the child ended with {}:\n{out}\n{err}", child.status);
     assert!(out.contains("1 passed"), "the child ran no test named {name}:\n{out}");
 }
@@ -206,7 +208,8 @@ pub(crate) const fn rounds(usual: usize, under_miri: usize) -> usize {
     if cfg!(miri) { under_miri } else { usual }
 }
 
-/// A gate that tasks wait at until somebody opens it: the smallest thing that wakes by a plain waker.
+/// A gate that tasks wait at until somebody opens it: the smallest thing that wakes by a plain
+/// waker.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Rc<RefCell<(bool, Vec<Waker>)>>);
 

@@ -1,0 +1,303 @@
+//! The program as a user meets it: started, talked to over the loopback, stopped by signals.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longer than anything here takes on a loaded machine: a failure, not a hang.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The program, killed when the test ends.
+struct Echo {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Echo {
+    fn start(line: &str) -> Echo {
+        let mut child = program(line).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Echo { child, stdout }
+    }
+
+    /// Starts on a free port and waits until it listens.
+    fn listening(line: &str) -> (Echo, SocketAddr) {
+        let mut echo = Echo::start(&format!("--tcp 127.0.0.1:0 {line}"));
+        let address = echo.address();
+        (echo, address)
+    }
+
+    fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening tcp ");
+        address.unwrap_or_else(|| panic!("no listening line but `{line}`")).parse().unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The exit code and what it wrote to stderr.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        (self.child.wait().unwrap().code(), text)
+    }
+
+    fn stop(self) -> (Option<i32>, String) {
+        self.signal(Signal::TERM);
+        self.end()
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse-echo"));
+    command
+        .args(line.split_whitespace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(line: &str) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = program(line).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn round_trip(mut stream: &TcpStream, message: &[u8]) {
+    stream.write_all(message).unwrap();
+    let mut answer = vec![0; message.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, message);
+}
+
+fn is_closed(mut stream: &TcpStream) -> bool {
+    matches!(stream.read(&mut [0; 1]), Ok(0))
+}
+
+/// Bytes that differ everywhere.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+#[test]
+fn it_serves_every_listener_and_ends_cleanly_on_sigterm() {
+    let mut echo = Echo::start("--tcp 127.0.0.1:0 --tcp 127.0.0.1:0");
+    let addresses = [echo.address(), echo.address()];
+    assert_ne!(addresses[0], addresses[1]);
+    let streams = addresses.map(connect);
+    for stream in &streams {
+        round_trip(stream, b"hello");
+        round_trip(stream, &pattern(100_000));
+    }
+    let (code, text) = echo.stop();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("200.0 kB, on 2 connections"), "{text}");
+    assert!(streams.iter().all(is_closed));
+    assert!(TcpStream::connect(addresses[0]).is_err());
+}
+
+#[test]
+fn sigterm_in_the_middle_loses_no_byte() {
+    let (echo, address) = Echo::listening("");
+    let stream = connect(address);
+    // More than the buffers of both sides can hold.
+    let data = pattern(16 << 20);
+    let mut writing = stream.try_clone().unwrap();
+    let to_write = data.clone();
+    let writer = std::thread::spawn(move || writing.write_all(&to_write).unwrap());
+    let mut answer = vec![0; data.len()];
+    let (early, late) = answer.split_at_mut(data.len() / 2);
+    (&stream).read_exact(early).unwrap();
+    echo.signal(Signal::TERM);
+    // With a pause that is longer than what counts as quiet, then slowly: the server has much to
+    // send still, and must not take a client that does not read for one that is done.
+    std::thread::sleep(Duration::from_millis(250));
+    for part in late.chunks_mut(64 * 1024) {
+        std::thread::sleep(Duration::from_millis(5));
+        (&stream).read_exact(part).unwrap();
+    }
+    writer.join().unwrap();
+    assert!(answer == data, "the echo differs");
+    assert!(is_closed(&stream));
+    let (code, text) = echo.end();
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn a_client_that_ends_its_side_gets_everything_back() {
+    let (_echo, address) = Echo::listening("");
+    let stream = connect(address);
+    let data = pattern(3 << 20);
+    let mut writing = stream.try_clone().unwrap();
+    let to_write = data.clone();
+    let writer = std::thread::spawn(move || {
+        writing.write_all(&to_write).unwrap();
+        writing.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut answer = Vec::new();
+    (&stream).read_to_end(&mut answer).unwrap();
+    writer.join().unwrap();
+    assert!(answer == data, "{} of {} bytes came back", answer.len(), data.len());
+}
+
+#[test]
+fn the_grace_bounds_the_drain_of_a_client_that_does_not_read() {
+    let (echo, address) = Echo::listening("--grace 300ms");
+    let mut stream = connect(address);
+    stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    while stream.write(&[7; 64 * 1024]).is_ok() {}
+    let start = Instant::now();
+    let (code, text) = echo.stop();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("--grace"), "{text}");
+    assert!(start.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_second_signal_ends_it_now() {
+    let (echo, address) = Echo::listening("--grace 1h");
+    let mut stream = connect(address);
+    stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    while stream.write(&[7; 64 * 1024]).is_ok() {}
+    echo.signal(Signal::INT);
+    std::thread::sleep(Duration::from_millis(100));
+    echo.signal(Signal::INT);
+    let (code, text) = echo.end();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("second signal"), "{text}");
+}
+
+#[test]
+fn who_waits_in_the_queue_at_the_stop_is_still_served() {
+    let (echo, address) = Echo::listening("");
+    let streams: Vec<_> = (0..20).map(|_| connect(address)).collect();
+    for mut stream in &streams {
+        stream.write_all(b"last words").unwrap();
+    }
+    echo.signal(Signal::TERM);
+    for mut stream in &streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "last words");
+    }
+    assert_eq!(echo.end().0, Some(0));
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let (echo, address) = Echo::listening("--idle-timeout 300ms");
+    let (idle, busy) = (connect(address), connect(address));
+    round_trip(&idle, b"once");
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(700) {
+        round_trip(&busy, b"again and again");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    idle.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    assert!(is_closed(&idle), "700 ms without a byte");
+    let last = Instant::now();
+    assert!(is_closed(&busy), "it is idle now");
+    assert!(last.elapsed() >= Duration::from_millis(250), "{:?}", last.elapsed());
+    let (code, text) = echo.stop();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("2 closed as idle"), "{text}");
+}
+
+#[test]
+fn a_connection_that_never_says_a_word_is_idle_too() {
+    let (_echo, address) = Echo::listening("--idle-timeout 100ms");
+    assert!(is_closed(&connect(address)));
+}
+
+#[test]
+fn beyond_the_most_connections_one_waits_for_a_place() {
+    let (echo, address) = Echo::listening("--max-connections 2");
+    let first = connect(address);
+    let second = connect(address);
+    round_trip(&first, b"1");
+    round_trip(&second, b"2");
+    let mut third = connect(address);
+    third.write_all(b"3").unwrap();
+    third.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut byte = [0];
+    let kind = third.read(&mut byte).unwrap_err().kind();
+    assert_eq!(kind, io::ErrorKind::WouldBlock, "served beyond the limit");
+    drop(first);
+    third.set_read_timeout(Some(PATIENCE)).unwrap();
+    third.read_exact(&mut byte).unwrap();
+    assert_eq!(&byte, b"3");
+    assert_eq!(echo.stop().0, Some(0));
+}
+
+#[test]
+fn several_loops_share_a_port_and_the_limit() {
+    let (echo, address) = Echo::listening("--loops 3 --max-connections 40 --stats");
+    let streams: Vec<_> = (0..40).map(|_| connect(address)).collect();
+    for stream in &streams {
+        round_trip(stream, &pattern(1000));
+    }
+    drop(streams);
+    round_trip(&connect(address), b"a place is free again");
+    let (code, text) = echo.stop();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("on 41 connections"), "{text}");
+}
+
+#[test]
+fn statistics_come_every_second_on_stderr() {
+    let (mut echo, address) = Echo::listening("--stats");
+    let stream = connect(address);
+    round_trip(&stream, &[1; 64]);
+    let mut lines = BufReader::new(echo.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().contains("open files"));
+    let line = lines.next().unwrap();
+    assert!(line.starts_with("1 connections  1 messages/s  64 B/s  total 1 messages"), "{line}");
+}
+
+#[test]
+fn an_address_in_use_is_said_so() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for loops in ["", "--loops 2"] {
+        let (code, out, text) = run(&format!("--tcp {address} {loops}"));
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{text}");
+        assert!(
+            text.contains(&format!("cannot listen on {address}")) && text.contains("port 0"),
+            "{text}"
+        );
+    }
+    // Nor does a server with several loops let another one in.
+    let (_echo, address) = Echo::listening("--loops 2");
+    let (code, _, text) = run(&format!("--tcp {address} --loops 2"));
+    assert_eq!(code, Some(1), "{text}");
+}
+
+#[test]
+fn a_wrong_line_ends_with_2_and_help_with_0() {
+    let (code, out, text) = run("--tpc 127.0.0.1:0");
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(text.contains("no option `--tpc`") && text.contains("--help"), "{text}");
+    let (code, out, _) = run("--help");
+    assert!(code == Some(0) && out.contains("Examples:"));
+    let (code, out, _) = run("--version");
+    assert!(code == Some(0) && out.starts_with("wheelhouse-echo "));
+}

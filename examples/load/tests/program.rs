@@ -1,0 +1,353 @@
+//! The program as a user meets it, against an honest server and against several that misbehave.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// What a run left.
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    text: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.text))
+    }
+
+    fn count(&self, kind: &str) -> u64 {
+        let json = self.json();
+        let errors = json["errors"].as_array().unwrap().iter();
+        errors
+            .filter(|error| error["kind"] == kind)
+            .map(|error| error["count"].as_u64().unwrap())
+            .sum()
+    }
+}
+
+fn program(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse-load"));
+    command
+        .args(line.split_whitespace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(line: &str) -> Ended {
+    let output = program(line).output().unwrap();
+    Ended {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        text: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A server with a thread a connection, which does what `serve` does to each.
+fn server(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// Echoes what `change` makes of each piece, until that is `None`.
+fn echo(mut stream: TcpStream, mut change: impl FnMut(&mut [u8]) -> Option<()>) -> TcpStream {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        if change(&mut buffer[..count]).is_none() || stream.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    stream
+}
+
+#[test]
+fn with_no_target_it_loads_a_server_of_its_own() {
+    let ended = run("--duration 500ms");
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    for words in
+        ["(embedded)", "closed loop; 64 connections, 64 B", "messages/s", "p99.99", "max", "none"]
+    {
+        let words = words.replace("messages/s", "/s");
+        assert!(ended.out.contains(&words), "no `{words}` in\n{}", ended.out);
+    }
+    assert_eq!(ended.text, "", "nothing but the table");
+}
+
+#[test]
+fn closed_loop_measures_every_answer() {
+    let address = server(|stream| drop(echo(stream, |_| Some(()))));
+    let ended = run(&format!(
+        "--target tcp://{address} --connections 3 --size 1000 --depth 4 --duration 300ms \
+         --warm-up 50ms --json -"
+    ));
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let json = ended.json();
+    assert_eq!(
+        (json["schema"].as_str(), json["connected"].as_u64()),
+        (Some("wheelhouse-load/1"), Some(3))
+    );
+    let messages = json["messages"].as_u64().unwrap();
+    let samples = json["service_time"]["count"].as_u64().unwrap();
+    // The last answers come after the end, and the first belong to questions of the warm-up.
+    assert!(messages > 100 && samples.abs_diff(messages) <= 3 * 4, "{messages} and {samples}");
+    let rate = json["messages_per_second"].as_f64().unwrap();
+    assert!((rate * 0.3 / messages as f64 - 1.0).abs() < 0.05, "{rate}/s and {messages}");
+    assert!(json["rate"].is_null() && json["response_time"].is_null());
+}
+
+#[test]
+fn open_loop_keeps_to_the_plan() {
+    let ended = run("--rate 2000 --connections 7 --duration 1s --warm-up 0s --json -");
+    let json = ended.json();
+    let plan = &json["plan"];
+    assert_eq!(plan["planned"], 2000);
+    let sent = 2000 - plan["unsent"].as_u64().unwrap();
+    assert_eq!(json["response_time"]["count"].as_u64().unwrap(), sent, "{}", ended.text);
+    assert_eq!(json["service_time"]["count"].as_u64().unwrap(), sent);
+    // A machine that is busy with other tests may be late; it must say so, and nothing else may
+    // fail.
+    let held = plan["rate_held"].as_bool().unwrap();
+    assert_eq!(ended.code, Some(if held { 0 } else { 98 }), "{}", ended.text);
+    assert_eq!(json["error_count"], 0);
+}
+
+#[test]
+fn a_stall_of_the_target_shows_in_the_response_time() {
+    let address = server(|stream| {
+        let mut stalled = false;
+        let start = Instant::now();
+        drop(echo(stream, |_| {
+            if !stalled && start.elapsed() > Duration::from_millis(200) {
+                stalled = true;
+                std::thread::sleep(Duration::from_millis(300));
+            }
+            Some(())
+        }));
+    });
+    let ended = run(&format!(
+        "--target tcp://{address} --connections 1 --rate 200 --depth 1 --duration 1s \
+         --warm-up 0s --json -"
+    ));
+    let json = ended.json();
+    let percentile = |time: &str, at: usize| json[time]["percentiles"][at]["ns"].as_u64().unwrap();
+    // 60 of 200 messages were due in the stall. One was answered late, 59 were sent late: only the
+    // plan sees them.
+    let (response, service) = (percentile("response_time", 2), percentile("service_time", 2));
+    assert!(response > 100_000_000, "p90 from the plan {response} ns\n{}", ended.text);
+    assert!(service < 50_000_000, "p90 from the send {service} ns\n{}", ended.text);
+    assert!(json["plan"]["late_by_target"].as_u64().unwrap() >= 40, "{}", ended.out);
+    assert!(json["plan"]["send_error_p99_ns"].as_u64().unwrap() > 200_000_000);
+}
+
+#[test]
+fn a_rate_beyond_the_generator_is_98() {
+    let ended = run("--rate 100000000 --size 1 --connections 2 --duration 300ms --warm-up 0s");
+    assert_eq!(ended.code, Some(98), "{}\n{}", ended.out, ended.text);
+    assert!(ended.text.contains("could not hold the rate"), "{}", ended.text);
+    assert!(ended.out.contains("unsent"), "{}", ended.out);
+}
+
+#[test]
+fn nobody_there_is_said_with_advice() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ended = run(&format!("--target tcp://{address} --duration 1s"));
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    assert!(
+        ended.text.contains("refused") && ended.text.contains("wheelhouse-echo --tcp"),
+        "{}",
+        ended.text
+    );
+}
+
+#[test]
+fn a_connect_that_nobody_answers_times_out() {
+    use socket2::{Domain, Socket, Type};
+    // A queue of one that nobody empties: what comes after it is not answered at all.
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let ended = run(&format!(
+        "--target tcp://{address} --connections 5 --timeout 200ms --duration 30s --json -"
+    ));
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    let (connect, answer) = (ended.count("connect_timeout"), ended.count("timeout"));
+    assert!(connect >= 1 && connect + answer == 5, "{}", ended.out);
+}
+
+#[test]
+fn a_peer_that_closes_is_counted() {
+    let address = server(|stream| {
+        let mut left = 10;
+        drop(echo(stream, |_| {
+            left -= 1;
+            (left > 0).then_some(())
+        }));
+    });
+    let ended = run(&format!("--target tcp://{address} --connections 4 --duration 30s --json -"));
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    // What a server leaves unread makes the system send a reset instead of an end, now and then.
+    assert_eq!(ended.count("closed_by_peer") + ended.count("reset"), 4, "{}", ended.out);
+    assert!(ended.text.contains("unanswered") || ended.text.contains("reset"), "{}", ended.text);
+}
+
+#[test]
+fn a_reset_is_counted_as_one() {
+    let address = server(|stream| {
+        // Left unread when it is closed, these bytes make the system answer with a reset.
+        let mut first = [0];
+        let _ = (&stream).read_exact(&mut first);
+        std::thread::sleep(Duration::from_millis(50));
+    });
+    let ended = run(&format!("--target tcp://{address} --connections 3 --duration 30s --json -"));
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    assert_eq!(ended.count("reset"), 3, "{}", ended.out);
+}
+
+#[test]
+fn a_silent_peer_times_out_and_counts_in_the_histogram() {
+    let address = server(|mut stream| {
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let start = Instant::now();
+    let ended = run(&format!(
+        "--target tcp://{address} --connections 2 --timeout 200ms --duration 30s \
+         --warm-up 0s --json -"
+    ));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!((ended.code, ended.count("timeout")), (Some(1), 2), "{}", ended.text);
+    let json = ended.json();
+    assert_eq!(json["service_time"]["count"], 2);
+    assert!(json["service_time"]["max_ns"].as_u64().unwrap() >= 199_000_000);
+    assert!(ended.text.contains("no answer within 200ms"), "{}", ended.text);
+}
+
+#[test]
+fn a_silent_peer_is_not_waited_for_long_after_the_end() {
+    let address = server(|mut stream| {
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let ended = run(&format!(
+        "--target tcp://{address} --connections 2 --depth 3 --duration 100ms \
+         --timeout 500ms --json -"
+    ));
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    assert_eq!(ended.count("unfinished") + ended.count("timeout") * 3, 6, "{}", ended.out);
+}
+
+#[test]
+fn a_changed_byte_is_found_and_its_place_said() {
+    let address = server(|stream| {
+        let mut seen = 0;
+        drop(echo(stream, |data| {
+            let at = 20 * 64 + 7;
+            if (seen..seen + data.len()).contains(&at) {
+                data[at - seen] ^= 1;
+            }
+            seen += data.len();
+            Some(())
+        }));
+    });
+    let ended = run(&format!("--target tcp://{address} --connections 1 --duration 30s --json -"));
+    assert_eq!((ended.code, ended.count("mismatch")), (Some(1), 1), "{}", ended.text);
+    assert!(ended.text.contains("connection 0, message 20, byte 7 came back as"), "{}", ended.text);
+}
+
+#[test]
+fn messages_that_change_places_are_found() {
+    let address = server(|stream| {
+        drop(echo(stream, |data| {
+            if data.len() >= 128 {
+                let (first, second) = data.split_at_mut(64);
+                first.swap_with_slice(&mut second[..64]);
+            }
+            Some(())
+        }));
+    });
+    let ended =
+        run(&format!("--target tcp://{address} --connections 1 --depth 8 --duration 30s --json -"));
+    assert_eq!((ended.code, ended.count("mismatch")), (Some(1), 1), "{}", ended.text);
+}
+
+#[test]
+fn more_than_was_sent_is_a_mismatch() {
+    let address = server(|mut stream| {
+        let mut message = [0; 64];
+        while stream.read_exact(&mut message).is_ok()
+            && stream.write_all(&[message, message].concat()).is_ok()
+        {}
+    });
+    let ended = run(&format!("--target tcp://{address} --connections 1 --duration 30s --json -"));
+    assert_eq!((ended.code, ended.count("mismatch")), (Some(1), 1), "{}", ended.text);
+}
+
+#[test]
+fn what_fails_on_one_connection_leaves_the_others_alone() {
+    let numbers = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let address = server(move |stream| {
+        if numbers.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+            drop(echo(stream, |_| Some(())));
+        }
+    });
+    let ended = run(&format!("--target tcp://{address} --connections 4 --duration 300ms --json -"));
+    assert_eq!(ended.code, Some(1), "{}", ended.text);
+    assert_eq!(ended.json()["error_count"], 1, "{}", ended.out);
+    assert!(ended.json()["messages"].as_u64().unwrap() > 100);
+}
+
+#[test]
+fn ctrl_c_reports_what_was_measured() {
+    let child = program("--duration 1h --warm-up 0s --json -").spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{json}");
+    assert_eq!(json["interrupted"], true);
+    assert!(json["messages"].as_u64().unwrap() > 100);
+    assert!(json["measured_seconds"].as_f64().unwrap() < 10.0);
+}
+
+#[test]
+fn the_json_can_go_to_a_file() {
+    let path =
+        std::env::temp_dir().join(format!("wheelhouse-load-test-{}.json", std::process::id()));
+    let ended = run(&format!("--duration 100ms --json {}", path.display()));
+    let json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((ended.code, json["exit_code"].as_u64()), (Some(0), Some(0)));
+    assert!(ended.out.contains("p99.99"), "the table is printed as well");
+    let ended = run("--duration 100ms --json /nowhere/at/all.json");
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.text.contains("cannot write `/nowhere/at/all.json`"), "{}", ended.text);
+}
+
+#[test]
+fn a_wrong_line_ends_with_2_and_help_with_0() {
+    let ended = run("--target http://127.0.0.1:80");
+    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
+    assert!(ended.text.contains("tcp://127.0.0.1:7777"), "{}", ended.text);
+    let ended = run("--conections 5");
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.text.contains("--connections"), "{}", ended.text);
+    let ended = run("--help");
+    assert!(
+        ended.code == Some(0) && ended.out.contains("Examples:") && ended.out.contains("--rate")
+    );
+    let ended = run("--version");
+    assert!(ended.code == Some(0) && ended.out.starts_with("wheelhouse-load "));
+}

@@ -1,0 +1,220 @@
+//! What a source does with a stream socket: receive, send, connect, accept.
+//!
+//! These are the only reads and writes there are: what stands above never makes the system calls
+//! itself, so that another kind of selector could serve the same calls from buffers of its own one
+//! day. It knows no addresses but to pass them on, and no socket options.
+
+use std::future::Future;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
+
+use crate::reactor::{Direction, Place};
+use crate::source::{Outcome, Source};
+use crate::syscall;
+
+/// The operations of a stream socket.
+impl<T: AsFd> Source<T> {
+    /// Receives into `buffer`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// The system's; an error if it is polled outside the source's loop.
+    #[inline]
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_call(cx, Direction::Read, &mut Place::Polled, |fd| recv(fd, buffer))
+    }
+
+    /// Awaits [`poll_recv`](Self::poll_recv). Cancel safe: nothing is received once it is dropped.
+    #[inline]
+    pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.awaiting(|source, cx, place| {
+            source.poll_call(cx, Direction::Read, place, |fd| recv(fd, buffer))
+        })
+    }
+
+    /// Receives into `buffer` without waiting, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, `WouldBlock` among them.
+    pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.try_call(Direction::Read, |fd| recv(fd, buffer))
+    }
+
+    /// As [`poll_recv`](Self::poll_recv), into several buffers.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_recv`](Self::poll_recv).
+    pub fn poll_recv_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_call(cx, Direction::Read, &mut Place::Polled, |fd| {
+            let taken = &buffers[..syscall::takeable(buffers.len())];
+            let wanted = taken.iter().map(|buffer| buffer.len()).sum();
+            Ok(Outcome::of(syscall::recv_vectored(fd, buffers)?, wanted))
+        })
+    }
+
+    /// As [`try_recv`](Self::try_recv), into several buffers.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_recv`](Self::try_recv).
+    pub fn try_recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.try_io(Direction::Read, |io| syscall::recv_vectored(io, buffers))
+    }
+
+    /// Receives what the next receive will give, and leaves it there.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_recv`](Self::poll_recv).
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, Direction::Read, |io| syscall::peek(io, buffer))
+    }
+
+    /// Awaits [`poll_peek`](Self::poll_peek). Cancel safe.
+    pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
+        self.io(Direction::Read, move |io| syscall::peek(io, buffer))
+    }
+
+    /// Sends some of `data`, at least a byte unless it is empty. Never raises `SIGPIPE`.
+    ///
+    /// # Errors
+    ///
+    /// The system's; an error if it is polled outside the source's loop.
+    #[inline]
+    pub fn poll_send(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_call(cx, Direction::Write, &mut Place::Polled, |fd| send(fd, data))
+    }
+
+    /// Awaits [`poll_send`](Self::poll_send). Cancel safe: nothing is sent once it is dropped.
+    #[inline]
+    pub fn send(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> {
+        self.awaiting(|source, cx, place| {
+            source.poll_call(cx, Direction::Write, place, |fd| send(fd, data))
+        })
+    }
+
+    /// Awaits that all of `data` is sent. Not cancel safe: dropped halfway, nobody knows how much
+    /// was sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_send`](Self::poll_send); `WriteZero` if the system takes nothing.
+    #[inline]
+    pub fn send_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> {
+        let mut rest = data;
+        self.awaiting(move |source, cx, place| {
+            if rest.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            // Once is nearly always enough.
+            let sent = ready!(source.poll_call(cx, Direction::Write, place, |fd| send(fd, rest)))?;
+            if sent == rest.len() {
+                return Poll::Ready(Ok(()));
+            }
+            source.poll_send_rest(cx, place, &mut rest, sent)
+        })
+    }
+
+    #[cold]
+    fn poll_send_rest(
+        &self,
+        cx: &Context<'_>,
+        place: &mut Place<'_>,
+        rest: &mut &[u8],
+        mut sent: usize,
+    ) -> Poll<io::Result<()>> {
+        while sent != 0 {
+            *rest = &rest[sent..];
+            if rest.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            sent = ready!(self.poll_call(cx, Direction::Write, place, |fd| send(fd, rest)))?;
+        }
+        Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
+    }
+
+    /// Sends some of `data` without waiting, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, `WouldBlock` among them.
+    pub fn try_send(&self, data: &[u8]) -> io::Result<usize> {
+        self.try_call(Direction::Write, |fd| send(fd, data))
+    }
+
+    /// As [`poll_send`](Self::poll_send), from several buffers.
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_send`](Self::poll_send).
+    pub fn poll_send_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_call(cx, Direction::Write, &mut Place::Polled, |fd| {
+            let taken = &data[..syscall::takeable(data.len())];
+            let wanted = taken.iter().map(|data| data.len()).sum();
+            Ok(Outcome::of(syscall::send_vectored(fd, data)?, wanted))
+        })
+    }
+
+    /// As [`try_send`](Self::try_send), from several buffers.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub fn try_send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.try_io(Direction::Write, |io| syscall::send_vectored(io, data))
+    }
+
+    /// Waits for a connect that is under way to end.
+    ///
+    /// # Errors
+    ///
+    /// What the connect ended with.
+    pub fn poll_connect(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_io(cx, Direction::Write, |io| syscall::connect_result(io))
+    }
+
+    /// Awaits [`poll_connect`](Self::poll_connect). Cancel safe: the connect goes on.
+    pub fn connect(&self) -> impl Future<Output = io::Result<()>> {
+        self.io(Direction::Write, |io| syscall::connect_result(io))
+    }
+
+    /// Accepts a connection on a listener: close-on-exec and non-blocking, with the peer where that
+    /// is an internet address.
+    ///
+    /// # Errors
+    ///
+    /// The system's, as they come.
+    pub fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(OwnedFd, Option<SocketAddr>)>> {
+        self.poll_io(cx, Direction::Read, |io| syscall::accept(io))
+    }
+
+    /// Awaits [`poll_accept`](Self::poll_accept). Cancel safe: no connection is lost.
+    pub fn accept(&self) -> impl Future<Output = io::Result<(OwnedFd, Option<SocketAddr>)>> {
+        self.io(Direction::Read, |io| syscall::accept(io))
+    }
+}
+
+#[inline]
+fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
+    Ok(Outcome::of(syscall::recv(fd, buffer)?, buffer.len()))
+}
+
+#[inline]
+fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<Outcome<usize>> {
+    Ok(Outcome::of(syscall::send(fd, data)?, data.len()))
+}
