@@ -16,7 +16,8 @@
 //!   stream.rs     TcpStream: reading, writing, readiness
 //!   options.rs    the options of a TcpStream, and what differs between systems
 //! split.rs        a TcpStream in two halves, borrowed or owned
-//! compat/         the traits of others: futures-io's AsyncRead and AsyncWrite
+//! compat/         the traits of others
+//!   futures_io.rs AsyncRead and AsyncWrite of futures-io
 //! ```
 //!
 //! # What holds for every socket

@@ -68,13 +68,19 @@ pub struct OwnedWriteHalf {
     shuts_down: bool,
 }
 
-pub(crate) fn split(stream: &TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
-    (ReadHalf { stream }, WriteHalf { stream })
-}
+impl TcpStream {
+    /// Two halves that borrow the stream, for one task.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        let stream = &*self;
+        (ReadHalf { stream }, WriteHalf { stream })
+    }
 
-pub(crate) fn split_owned(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
-    let stream = Arc::new(stream);
-    (OwnedReadHalf { stream: stream.clone() }, OwnedWriteHalf { stream, shuts_down: true })
+    /// Two halves that own the stream together, for two tasks. Dropping the writing half shuts down
+    /// writing.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let stream = Arc::new(self);
+        (OwnedReadHalf { stream: stream.clone() }, OwnedWriteHalf { stream, shuts_down: true })
+    }
 }
 
 fn reunite(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {

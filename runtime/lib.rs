@@ -19,7 +19,6 @@
 //! inbox.rs            what other threads write into, and the flag that says if the loop sleeps
 //! reply.rs            one result on its way back to another thread
 //! atomics.rs          std's atomics and locks, or loom's when the protocols are model-checked
-//! loom_tests.rs       those models
 //! table.rs            the generational table, and the keys into it
 //! waiter.rs           one who waits: a task by its key, or anything else by its waker
 //! reactor.rs          sources by key: what they are ready for, and who waits for it

@@ -91,14 +91,15 @@ impl Remote {
     pub(crate) fn foreign_error(&self, what: &str) -> io::Error {
         if self.is_closed() {
             return io::Error::other(format!(
-                "{} was closed while this {what} still belonged to it. Keep the loop alive as long as \
-                 its sockets, or register the descriptor with another loop.",
+                "{} was closed while this {what} still belonged to it. Keep the loop alive as long \
+                 as its sockets, or register the descriptor with another loop.",
                 self.label()
             ));
         }
         io::Error::other(format!(
-            "this {what} belongs to {} and was polled outside it. Poll it in a task of that loop, or take the \
-             descriptor out with `into_std()` and register it with the loop that runs here.",
+            "this {what} belongs to {} and was polled outside it. Poll it in a task of that loop, \
+             or take the descriptor out with `into_std()` and register it with the loop that runs \
+             here.",
             self.label()
         ))
     }

@@ -27,7 +27,7 @@ use crate::remote::Remote;
 use crate::selector::{Interest, Ready};
 use crate::syscall;
 use crate::table::Key;
-use crate::task::table::Wait;
+use crate::task::polled::Wait;
 
 /// A descriptor that its loop watches. Operations that wait must be polled on that loop; the
 /// others, and dropping it, work on any thread. Dropping deregisters, then closes.

@@ -12,7 +12,6 @@ use wheelhouse_runtime::io::{Direction, Interest, Ready, Source};
 
 use crate::addr::{ToSocketAddrs, resolve};
 use crate::connect::connect_to_any;
-use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf, split, split_owned};
 
 /// What `try_read_buf` offers to fill in one call: it is cleared first, which costs.
 const FILL_MAX: usize = 64 * 1024;
@@ -95,17 +94,6 @@ impl TcpStream {
     /// None today; the result is tokio's.
     pub fn into_std(self) -> io::Result<net::TcpStream> {
         Ok(self.source.into_inner())
-    }
-
-    /// Two halves that borrow the stream, for one task.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        split(self)
-    }
-
-    /// Two halves that own the stream together, for two tasks. Dropping the writing half shuts down
-    /// writing.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        split_owned(self)
     }
 
     pub(crate) fn from_source(source: Source<net::TcpStream>) -> TcpStream {

@@ -5,7 +5,8 @@ use crate::debug::tree::{TaskInfo, TaskTree, WaitsFor};
 use crate::event_loop::LoopState;
 use crate::table::Key;
 use crate::task::Id;
-use crate::task::table::{Kind, Wait};
+use crate::task::polled::Wait;
+use crate::task::table::Kind;
 
 impl LoopState {
     pub(crate) fn metrics(&self) -> Metrics {

@@ -15,7 +15,8 @@ use crate::event_loop::LoopState;
 use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::Key;
-use crate::task::table::{Ending, Wait};
+use crate::task::polled::Wait;
+use crate::task::table::Ending;
 use crate::task::{Id, JoinError};
 use crate::waiter::Waiter;
 

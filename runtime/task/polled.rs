@@ -4,8 +4,20 @@ use std::cell::Cell;
 use std::task::{Context, RawWakerVTable, Waker};
 
 use crate::table::Key;
-use crate::task::table::Wait;
 use crate::waiter::Waiter;
+
+/// What a task waits for, as the leaf future that returned `Pending` last says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Something this runtime does not know: a channel, a lock, another executor's future.
+    Unknown,
+    Readable(i32),
+    Writable(i32),
+    Priority(i32),
+    Timer(u64),
+    Task(Key),
+    Blocking,
+}
 
 /// The poll under way.
 pub(crate) struct Polled {

@@ -10,7 +10,8 @@ use crate::reply::{Reply, reply};
 use crate::structure::task_local::Inheriting;
 use crate::table::Key;
 use crate::task::join::Refused;
-use crate::task::table::{About, Kind, Wait};
+use crate::task::polled::Wait;
+use crate::task::table::{About, Kind};
 use crate::task::{Id, JoinError, JoinHandle};
 
 /// Spawns a task on the loop of this thread. It first runs in the loop's next batch.

@@ -13,6 +13,7 @@ use std::task::Waker;
 use crate::remote::Remote;
 use crate::table::{Key, Table};
 use crate::task::cell::{self, BoxedCell, Payload};
+use crate::task::polled::Wait;
 use crate::task::waker::OwnWaker;
 use crate::waiter::Waiter;
 
@@ -89,19 +90,6 @@ impl About {
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_ref().map(|name| &***name)
     }
-}
-
-/// What a task waits for, as the leaf future that returned `Pending` last says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// Something this runtime does not know: a channel, a lock, another executor's future.
-    Unknown,
-    Readable(i32),
-    Writable(i32),
-    Priority(i32),
-    Timer(u64),
-    Task(Key),
-    Blocking,
 }
 
 /// What is to be done with a key that came out of the run queue.

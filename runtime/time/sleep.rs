@@ -11,7 +11,7 @@ use crate::event_loop::LoopState;
 use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::Key;
-use crate::task::table::Wait;
+use crate::task::polled::Wait;
 use crate::time::Instant;
 use crate::time::clock::duration_to_ticks;
 use crate::time::wheel::Tick;
