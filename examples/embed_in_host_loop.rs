@@ -25,7 +25,7 @@ fn main() -> io::Result<()> {
         let [ours_is_due, mine_is_due] = watched.map(|fd| !fd.revents().is_empty());
         if ours_is_due {
             // Without waiting: it is the host that waits.
-            let _turn = event_loop.turn(Some(Duration::ZERO))?;
+            event_loop.turn(Some(Duration::ZERO))?;
         }
         if mine_is_due {
             let mut word = String::new();

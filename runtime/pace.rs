@@ -36,6 +36,8 @@ pub(crate) struct Pace {
     /// A timer was set since the wheel was last seen empty: cheaper to look at than the wheel.
     may_pend: Cell<bool>,
     last_read: Cell<Tick>,
+    /// The first reading after the selector was asked, `Tick::MAX` until then: how long it waited
+    /// does not count.
     last_select: Cell<Tick>,
 }
 
@@ -51,13 +53,16 @@ impl Pace {
 
     pub(crate) fn selected(&self) {
         self.polls_at_select.set(self.polls.get());
-        self.last_select.set(self.last_read.get());
+        self.last_select.set(Tick::MAX);
         self.time_passed.set(true);
     }
 
     pub(crate) fn read(&self, now: Tick) {
         self.polls_at_read.set(self.polls.get());
         self.last_read.set(now);
+        if self.last_select.get() == Tick::MAX {
+            self.last_select.set(now);
+        }
         self.time_passed.set(false);
     }
 
@@ -106,7 +111,7 @@ impl Pace {
     /// Whether the clock shows that the selector was not asked for long.
     #[inline]
     pub(crate) fn select_is_overdue(&self) -> bool {
-        self.last_read.get().wrapping_sub(self.last_select.get()) >= TICKS_PER_SELECT
+        self.last_read.get().saturating_sub(self.last_select.get()) >= TICKS_PER_SELECT
     }
 
     /// Whether the clock may have to be read: many polls were made, or time has passed unseen and a

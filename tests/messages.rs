@@ -19,8 +19,8 @@ use wheelhouse::{
 
 fn no_loop(what: &str) -> String {
     format!(
-        "no event loop is running on this thread: `{what}` needs one. Call it inside `wheelhouse::run` or \
-         `EventLoop::block_on`; from another thread, use a `Handle`."
+        "no event loop is running on this thread: `{what}` needs one. Call it inside \
+         `wheelhouse::run` or `EventLoop::block_on`; from another thread, use a `Handle`."
     )
 }
 
@@ -115,7 +115,8 @@ fn a_loop_that_is_turned_inside_its_own_turn_says_to_await() {
         ] {
             let start = format!("`{what}` was called from inside a turn of loop ");
             assert!(text.starts_with(&start), "{text}");
-            let end = " itself. To wait inside a task use `.await`; to run a second loop use a second thread.";
+            let end = " itself. To wait inside a task use `.await`; to run a second loop use a \
+                       second thread.";
             assert!(text.ends_with(end), "{text}");
         }
         // Entering is no turning.
@@ -150,8 +151,8 @@ fn waiting_on_the_loops_own_thread_for_its_task_is_refused() {
 
 #[test]
 fn a_sleep_used_off_its_loop_says_where_it_belongs() {
-    let end = " and was used outside it. Await it in a task of that loop; make a new one with `sleep` on the \
-               loop that runs here.";
+    let end = " and was used outside it. Await it in a task of that loop; make a new one with \
+               `sleep` on the loop that runs here.";
     run_checked_on(EventLoop::builder().name("home"), async {
         let strayed = sleep(Duration::from_secs(1));
         let elsewhere = std::thread::spawn(move || {

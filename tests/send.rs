@@ -35,7 +35,9 @@ const _: () = {
     send_and_sync::<JoinHandle<u32>>();
     clone_send_and_sync::<AbortHandle>();
     clone_send_and_sync::<Id>();
-    send::<JoinError>();
+    // `?` turns it into a `Box<dyn Error + Send + Sync>`.
+    send_and_sync::<JoinError>();
+    send_and_sync::<Result<u32, JoinError>>();
     send_and_sync::<CallHandle>();
     unpin::<JoinHandle<Local>>();
 

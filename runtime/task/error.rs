@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use crate::task::id::Id;
 
@@ -13,7 +14,8 @@ pub struct JoinError {
 
 enum Cause {
     Cancelled,
-    Panicked(Box<dyn Any + Send>),
+    /// Locked only so that the error is `Sync`: `?` into a boxed error demands it.
+    Panicked(Mutex<Box<dyn Any + Send>>),
     Closed,
     Foreign,
 }
@@ -24,7 +26,7 @@ impl JoinError {
     }
 
     pub(crate) fn panicked(id: Option<Id>, payload: Box<dyn Any + Send>) -> JoinError {
-        JoinError { id, cause: Cause::Panicked(payload) }
+        JoinError { id, cause: Cause::Panicked(Mutex::new(payload)) }
     }
 
     pub(crate) fn closed(id: Option<Id>) -> JoinError {
@@ -78,7 +80,9 @@ impl JoinError {
     /// The error itself if it is not a panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self.cause {
-            Cause::Panicked(payload) => Ok(payload),
+            Cause::Panicked(payload) => {
+                Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner))
+            }
             cause => Err(JoinError { id: self.id, cause }),
         }
     }
@@ -108,7 +112,10 @@ impl fmt::Display for JoinError {
         }
         match &self.cause {
             Cause::Cancelled => f.write_str("was cancelled"),
-            Cause::Panicked(payload) => write!(f, "panicked: {}", panic_text(&**payload)),
+            Cause::Panicked(payload) => {
+                let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
+                write!(f, "panicked: {}", panic_text(&**payload))
+            }
             Cause::Closed => f.write_str("was dropped: its loop is closed"),
             Cause::Foreign => f.write_str(
                 "belongs to another loop than the one that polls its handle; \

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::current;
 use crate::event_loop::LoopState;
 use crate::reply::{Reply, reply};
-use crate::structure::task_local::Inheriting;
+use crate::structure::task_local::{self, Inheriting};
 use crate::table::Key;
 use crate::task::join::Refused;
 use crate::task::polled::Wait;
@@ -118,7 +118,19 @@ impl Builder {
         F::Output: 'static,
     {
         let location = Location::caller();
-        let future = Inheriting::new(future);
+        if task_local::are_here() {
+            return self.spawn_at(location, Inheriting::new(Box::pin(future)));
+        }
+        self.spawn_at(location, future)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn spawn_at<F>(self, location: &'static Location<'static>, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         let spawned = current::expect_with("spawn", |state| {
             let mut about = About::new(Kind::Task, location, state.polled.key());
             about.name = self.name;
@@ -142,22 +154,36 @@ impl Builder {
         let location = Location::caller();
         let mut about = About::new(Kind::Blocking, location, state.polled.key());
         about.name = self.name;
-        let (sender, answer) = reply();
-        let job = Box::new(move || {
-            if sender.is_unwanted() {
-                // Cancelled before it started.
-                return;
-            }
-            let result = catch_unwind(AssertUnwindSafe(work));
-            sender.give(result.map_err(|payload| JoinError::panicked(None, payload)));
-        });
-        let refused = match state.closing.get() {
-            true => None,
-            false => state.blocking.submit(job, location).err(),
-        };
-        let spawned = state.spawn(await_job(answer, refused), about);
+        let spawned = state.spawn(submit(&state, work, location), about);
         spawned.unwrap_or_else(JoinHandle::refused)
     }
+}
+
+/// Hands a job to the pool. What comes back awaits it; dropped before the job starts, it withdraws
+/// it.
+pub(crate) fn submit<F, T>(
+    state: &LoopState,
+    work: F,
+    location: &'static Location<'static>,
+) -> impl Future<Output = T> + use<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let (sender, answer) = reply();
+    let job = Box::new(move || {
+        if sender.is_unwanted() {
+            // Cancelled before it started.
+            return;
+        }
+        let result = catch_unwind(AssertUnwindSafe(work));
+        sender.give(result.map_err(|payload| JoinError::panicked(None, payload)));
+    });
+    let refused = match state.closing.get() {
+        true => None,
+        false => state.blocking.submit(job, location).err(),
+    };
+    await_job(answer, refused)
 }
 
 /// The task that stands for a blocking job: ends as the job ended.

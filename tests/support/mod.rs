@@ -232,3 +232,41 @@ impl Gate {
         .await;
     }
 }
+
+/// Sleeps for so many seconds, and gives their number.
+pub(crate) async fn nap(seconds: u64) -> u64 {
+    wheelhouse::time::sleep(Duration::from_secs(seconds)).await;
+    seconds
+}
+
+/// Asserts that so many seconds have passed on the virtual clock: exactly, but for the ticks by
+/// which deadlines are rounded up.
+#[track_caller]
+pub(crate) fn assert_took(start: wheelhouse::time::Instant, seconds: u64) {
+    let took = start.elapsed();
+    let due = Duration::from_secs(seconds);
+    assert!(took >= due && took < due + Duration::from_micros(5), "{took:?} of {due:?}");
+}
+
+/// A future that notes when it is dropped, once it was polled.
+pub(crate) fn noted<F: Future, D: Display + 'static>(
+    trace: &Trace,
+    what: D,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F, D> {
+    let trace = trace.clone();
+    async move {
+        let _guard = OnDrop::new(move || trace.note(what));
+        future.await
+    }
+}
+
+/// Awaits a future and catches its panic: the text of it.
+pub(crate) async fn catching<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(payload) => Poll::Ready(Err(text_of(&*payload))),
+    })
+    .await
+}

@@ -67,6 +67,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "task/yield_now.rs",
             "time/instant.rs",
             "task/join.rs",
+            "structure/task_local.rs",
             "task/spawn.rs",
             "task/call.rs",
             "time/sleep.rs",
@@ -82,18 +83,39 @@ pub(crate) const RUNTIME: &[Layer] = &[
         ],
     },
     Layer {
+        says: "Structure: several of what users hold put together. No way to the loop of its own.",
+        files: &[
+            "structure/waiting.rs",
+            "structure/ready.rs",
+            "structure/arms.rs",
+            "structure/join.rs",
+            "structure/select.rs",
+            "structure/race.rs",
+            "structure/children.rs",
+            "structure/gather.rs",
+            "structure/join_set.rs",
+            "structure/wait.rs",
+            "structure/as_completed.rs",
+            "structure/shield.rs",
+            "structure/cancel.rs",
+            "structure/completion.rs",
+            "structure/scope.rs",
+            "structure/group_error.rs",
+            "structure/group_state.rs",
+            "structure/task_group.rs",
+        ],
+    },
+    Layer {
         says: "Whole loops: what makes them, owns them, and runs several.",
         files: &["owner.rs", "builder.rs", "group.rs"],
     },
-    Layer { says: DOORS, files: &["debug/mod.rs", "task/mod.rs", "time/mod.rs", "lib.rs"] },
+    Layer {
+        says: DOORS,
+        files: &["debug/mod.rs", "structure/mod.rs", "task/mod.rs", "time/mod.rs", "lib.rs"],
+    },
     Layer {
         says: TESTS,
-        files: &[
-            "time/wheel_tests.rs",
-            "selector/rig.rs",
-            "selector/contract.rs",
-            "loom_tests.rs",
-        ],
+        files: &["time/wheel_tests.rs", "selector/rig.rs", "selector/contract.rs", "loom_tests.rs"],
     },
 ];
 
@@ -115,8 +137,7 @@ pub(crate) const DOORS: &str = "Doors: they name their children and pass them on
 pub(crate) const TESTS: &str = "Tests in files of their own. Nothing imports them.";
 
 /// Imports that go up today, each with what would turn it round. This list only gets shorter.
-pub(crate) const UPWARD: &[(&str, &str, &str)] = &[
-];
+pub(crate) const UPWARD: &[(&str, &str, &str)] = &[];
 
 /// One import, as the table sees it.
 pub(crate) struct Import {

@@ -100,7 +100,8 @@ pub(crate) fn paths_in(source: &Source) -> Vec<PathUse> {
             let mut from = 0;
             while let Some(at) = word_at(&line[from..], head).map(|at| from + at) {
                 from = at + head.len();
-                let is_head = line[from..].starts_with("::") && !line[..at].ends_with("::");
+                // `$crate` stands in a macro: what it names is imported where the macro is used.
+                let is_head = line[from..].starts_with("::") && !line[..at].ends_with([':', '$']);
                 if !is_head {
                     continue;
                 }

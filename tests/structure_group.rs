@@ -1,0 +1,511 @@
+//! `TaskGroup`: nothing outlives it, the first failure ends the rest, and a soft end says who did
+//! not stop. Exact orders and virtual times; failures, panics and drops in each place; and nothing
+//! left behind.
+
+mod support;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use support::{
+    Trace, assert_took, catching, nap, noted, rounds, run_checked, run_virtual, text_of,
+    under_foreign_waker,
+};
+use wheelhouse::structure::{CancelReport, GroupError};
+use wheelhouse::task::Builder;
+use wheelhouse::time::{Instant, sleep, timeout};
+use wheelhouse::{EventLoop, JoinHandle, TaskGroup, spawn, yield_now};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn nap_unit(seconds: u64) {
+    nap(seconds).await;
+}
+
+async fn fails(seconds: u64) -> io::Result<()> {
+    Err(io::Error::other(format!("failed at {}", nap(seconds).await)))
+}
+
+fn sorted(trace: &Trace) -> String {
+    let text = trace.take();
+    let mut notes: Vec<_> = text.split(' ').collect();
+    notes.sort();
+    notes.join(" ")
+}
+
+#[test]
+fn a_group_waits_for_its_body_and_all_its_tasks() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let start = Instant::now();
+        let value = TaskGroup::run(async |group| {
+            group.spawn(noted(&trace, "three", nap_unit(3)));
+            let (inner, trace) = (group.clone(), trace.clone());
+            group.spawn(async move {
+                nap(1).await;
+                // A task may spawn more, also when the body has ended.
+                inner.spawn(noted(&trace, "four", nap_unit(3)));
+            });
+            let handle: JoinHandle<u64> = group.spawn(async { Ok::<_, Infallible>(nap(1).await) });
+            assert_eq!((group.len(), handle.await.unwrap()), (3, 1));
+            Ok::<_, GroupError>("value")
+        })
+        .await;
+        assert_eq!(value.unwrap(), "value");
+        assert_took(start, 4);
+        assert_eq!(trace.take(), "three four");
+        TaskGroup::run(async |_| {}).await.unwrap();
+    });
+}
+
+#[test]
+fn the_first_error_cancels_the_siblings_and_the_body() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let start = Instant::now();
+        let error = TaskGroup::run(async |group| {
+            group.spawn(noted(&trace, "sibling", pending::<()>()));
+            group.spawn_with(Builder::new().name("failing"), fails(2));
+            noted(&trace, "body", pending::<()>()).await;
+        })
+        .await
+        .unwrap_err();
+        assert_took(start, 2);
+        assert_eq!(sorted(&trace), "body sibling");
+        let [failure] = error.failures() else { panic!("{error}") };
+        assert!(!error.is_cancelled() && !failure.is_panic());
+        assert_eq!(failure.downcast_ref::<io::Error>().unwrap().to_string(), "failed at 2");
+        let task = failure.task().unwrap();
+        assert_eq!((task.name.as_deref(), task.location.file()), (Some("failing"), file!()));
+        let said = error.to_string();
+        assert!(said.starts_with("the task group failed: task "), "{said}");
+        assert!(said.ends_with("): failed at 2") && said.contains("\"failing\""), "{said}");
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "failed at 2");
+    });
+}
+
+#[test]
+fn a_panic_is_a_failure_with_its_payload() {
+    run_virtual(async {
+        let error = TaskGroup::run(async |group| {
+            group.spawn(async {
+                nap(1).await;
+                panic!("in a task")
+            });
+            pending::<()>().await;
+        })
+        .await
+        .unwrap_err();
+        let failure = error.into_failures().pop().unwrap();
+        assert!(failure.is_panic() && failure.error().is_none());
+        assert!(failure.to_string().ends_with(" panicked: in a task"), "{failure}");
+        assert_eq!(text_of(&*failure.into_error().unwrap_err()), "in a task");
+    });
+}
+
+/// Panics when it is dropped.
+struct Bomb(&'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("{}", self.0);
+    }
+}
+
+#[test]
+fn failures_while_the_group_ends_are_collected_too() {
+    run_virtual(async {
+        let error = TaskGroup::run(async |group| {
+            for text in ["b", "c"] {
+                group.spawn(async move {
+                    let _bomb = Bomb(text);
+                    pending::<()>().await;
+                });
+            }
+            group.spawn(fails(1));
+            pending::<()>().await;
+        })
+        .await
+        .unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("): failed at 1; then 2 more; task "), "{said}");
+        let panics = error.failures().iter().map(|failure| failure.is_panic());
+        assert_eq!(panics.collect::<Vec<_>>(), [false, true, true]);
+        // A task that has cancelled its group and fails then has failed.
+        let error = TaskGroup::run(async |group| {
+            let inner = group.clone();
+            group.spawn(async move {
+                inner.cancel();
+                Err::<(), _>("after the cancelling")
+            });
+            pending::<()>().await;
+        })
+        .await
+        .unwrap_err();
+        assert!(error.to_string().ends_with(": after the cancelling"), "{error}");
+    });
+}
+
+#[test]
+fn an_error_of_the_body_cancels_the_tasks_and_waits_for_them() {
+    let trace = Trace::default();
+    run_checked(async {
+        let error = TaskGroup::run(async |group| {
+            group.spawn(noted(&trace, "task", pending::<()>()));
+            yield_now().await;
+            "x".parse::<u32>()?;
+            Ok::<(), std::num::ParseIntError>(())
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(trace.take(), "task");
+        assert!(error.failures()[0].task().is_none());
+        assert!(error.failures()[0].downcast_ref::<std::num::ParseIntError>().is_some());
+    });
+}
+
+#[test]
+fn a_panic_of_the_body_goes_on_when_the_tasks_have_ended() {
+    let trace = Trace::default();
+    run_checked(async {
+        let run = TaskGroup::run(async |group| {
+            group.spawn(noted(&trace, "task", pending::<()>()));
+            yield_now().await;
+            if !group.is_cancelled() {
+                panic!("the body");
+            }
+        });
+        assert_eq!(catching(run).await.unwrap_err(), "the body");
+        assert_eq!(trace.take(), "task");
+    });
+}
+
+#[test]
+fn panics_in_drops_are_not_lost_and_hurt_nobody() {
+    run_checked(async {
+        let error = TaskGroup::run(async |group| {
+            group.spawn(async { drop(Bomb("a task's end")) });
+            pending::<()>().await;
+        });
+        assert!(error.await.unwrap_err().failures()[0].to_string().contains("a task's end"));
+        let run = TaskGroup::run(async |group| {
+            group.spawn(async { Err::<(), _>("failed") });
+            let _bomb = Bomb("the body's end");
+            pending::<()>().await;
+        });
+        assert_eq!(catching(run).await.unwrap_err(), "the body's end");
+        // Of a group that is dropped nobody gets the failures: they are reported.
+        let run = TaskGroup::run(async |group| {
+            group.spawn(async {
+                let _bomb = Bomb("reported");
+                pending::<()>().await;
+            });
+            pending::<()>().await;
+        });
+        assert!(timeout(Duration::from_millis(1), run).await.is_err());
+        yield_now().await;
+    });
+}
+
+#[test]
+fn a_task_cancelled_by_its_handle_is_no_failure() {
+    run_checked(async {
+        TaskGroup::run(async |group| {
+            let handle = group.spawn(pending::<()>());
+            yield_now().await;
+            handle.cancel();
+            assert!(handle.await.unwrap_err().is_cancelled());
+            // Dropping a handle does nothing.
+            drop(group.spawn(yield_now()));
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
+fn a_failed_task_is_cancelled_for_its_handle() {
+    run_checked(async {
+        let outside = Rc::new(RefCell::new(None));
+        let kept = outside.clone();
+        let error = TaskGroup::run(async |group| {
+            let task = group.spawn(async { Err::<u32, _>("no") });
+            kept.replace(Some(task));
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(error.failures().len(), 1);
+        let handle = outside.take().unwrap();
+        assert!(handle.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn cancel_ends_tasks_and_body_and_spares_a_body_that_asks() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let start = Instant::now();
+        let error = TaskGroup::run(async |group| {
+            let inner = group.clone();
+            group.spawn(noted(&trace, "task", async move {
+                nap(1).await;
+                inner.cancel();
+                pending::<()>().await;
+            }));
+            noted(&trace, "body", pending::<()>()).await;
+        })
+        .await
+        .unwrap_err();
+        assert!(error.is_cancelled(), "{error}");
+        assert_eq!(error.to_string(), "the task group was cancelled before its body had ended");
+        assert_eq!(sorted(&trace), "body task");
+        assert_took(start, 1);
+        let value = TaskGroup::run(async |group| {
+            group.spawn(noted(&trace, "task", pending::<()>()));
+            yield_now().await;
+            group.cancel();
+            assert!(group.is_cancelled());
+            group.cancelled().await;
+            // What comes now is cancelled before it runs.
+            let late = group.spawn(async { unreachable!() });
+            assert!(late.await.unwrap_err().is_cancelled());
+            nap(1).await;
+            Ok::<_, Infallible>(5)
+        });
+        assert_eq!(value.await.unwrap(), 5);
+        assert_eq!(trace.take(), "task");
+    });
+}
+
+#[test]
+fn a_group_dropped_in_the_middle_takes_its_tasks_with_it() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let leaked = Rc::new(RefCell::new(None));
+        let run = TaskGroup::run(async |group| {
+            leaked.replace(Some(group.clone()));
+            for name in ["a", "b"] {
+                group.spawn(noted(&trace, name, pending::<()>()));
+            }
+            noted(&trace, "body", pending::<()>()).await;
+        });
+        assert!(timeout(SECOND, run).await.is_err());
+        assert_eq!(trace.take(), "body");
+        yield_now().await;
+        assert_eq!(trace.take(), "a b");
+        let group = leaked.take().unwrap();
+        assert!(group.is_empty() && group.is_cancelled());
+        let late = group.spawn(async { unreachable!() });
+        assert!(late.await.unwrap_err().is_cancelled());
+        // Never polled: nothing began.
+        drop(TaskGroup::run(async |_| unreachable!("it was not awaited")));
+    });
+}
+
+#[test]
+fn a_group_that_is_over_refuses_with_a_remedy() {
+    run_checked(async {
+        let leaked = Rc::new(RefCell::new(None));
+        TaskGroup::run(async |group| drop(leaked.replace(Some(group)))).await.unwrap();
+        let group = leaked.take().unwrap();
+        let text = catching(async { drop(group.spawn(async {})) }).await.unwrap_err();
+        for part in ["`TaskGroup::spawn` was called on a group that is over", "expects", "Keep"] {
+            assert!(text.contains(part), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_soft_end_lets_those_stop_who_can_and_names_those_who_do_not() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let start = Instant::now();
+        let mut lines = Vec::new();
+        let report: CancelReport = TaskGroup::run(async |group| {
+            for n in 1..=3 {
+                let stop = group.cancelled();
+                group.spawn(noted(&trace, n, async move {
+                    stop.await;
+                    nap(n).await;
+                }));
+            }
+            group.spawn_with(Builder::new().name("deaf"), pending::<()>());
+            lines.push(line!() - 1);
+            group.spawn(noted(&trace, "deaf", pending::<()>()));
+            lines.push(line!() - 1);
+            nap(1).await;
+            let report = group.cancel_with(2 * SECOND + SECOND / 2).await;
+            // The body that asked goes on.
+            nap(1).await;
+            Ok::<_, Infallible>(report)
+        })
+        .await
+        .unwrap();
+        assert_eq!(start.elapsed().as_millis(), 1000 + 2500 + 1000);
+        assert_eq!(trace.take(), "1 2 3 deaf");
+        assert_eq!((report.stopped, report.body_left, report.is_clean()), (2, false, false));
+        let left: Vec<_> = report.left.iter().map(|task| task.location.line()).collect();
+        let third = left[0];
+        assert_eq!(left, [third, lines[0], lines[1]], "in the order of their spawns");
+        assert_eq!(report.left[1].name.as_deref(), Some("deaf"));
+        let said = report.to_string();
+        let site = format!("\"deaf\" (spawned at {}:{}:", file!(), lines[0]);
+        assert!(said.starts_with("2 tasks stopped; task ") && said.contains(&site), "{said}");
+    });
+}
+
+#[test]
+fn a_soft_end_is_over_early_when_all_stop() {
+    run_virtual(async {
+        let start = Instant::now();
+        let error = TaskGroup::run(async |group| {
+            let stop = group.cancelled();
+            group.spawn(async move {
+                stop.await;
+                nap(1).await;
+            });
+            let outside = group.clone();
+            drop(spawn(async move {
+                let report = outside.cancel_with(9 * SECOND).await;
+                assert_eq!((report.stopped, report.is_clean()), (1, true));
+            }));
+            group.cancelled().await;
+        });
+        error.await.unwrap();
+        assert_took(start, 1);
+        yield_now().await;
+    });
+}
+
+#[test]
+fn the_deadline_of_a_soft_end_also_holds_for_the_body_and_for_a_report_nobody_awaits() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let start = Instant::now();
+        let seen = Rc::new(RefCell::new(None));
+        let group_of = seen.clone();
+        let run = TaskGroup::run(async |group| {
+            group_of.replace(Some(group.clone()));
+            let inner = group.clone();
+            group.spawn(async move {
+                nap(1).await;
+                // Not awaited; and of several the earliest deadline counts.
+                drop(inner.cancel_with(7 * SECOND));
+                drop(inner.cancel_with(2 * SECOND));
+                drop(inner.cancel_with(8 * SECOND));
+                // Who asks is not dropped, and not waited for.
+                nap(5).await;
+                let report = inner.cancel_with(SECOND).await;
+                assert_eq!((report.left.len(), report.body_left), (1, true));
+            });
+            group.spawn(noted(&trace, "deaf", pending::<()>()));
+            noted(&trace, "body", pending::<()>()).await;
+        });
+        assert!(run.await.unwrap_err().is_cancelled());
+        assert_took(start, 6);
+        assert_eq!(sorted(&trace), "body deaf");
+        drop(seen.take());
+    });
+}
+
+#[test]
+fn a_blocking_job_is_a_task_of_the_group() {
+    run_checked(async {
+        TaskGroup::run(async |group| {
+            let job = group.spawn_blocking(|| Ok::<_, io::Error>(6 * 7));
+            assert_eq!(job.await.unwrap(), 42);
+        })
+        .await
+        .unwrap();
+        let error = TaskGroup::run(async |group| {
+            group.spawn_blocking(|| Err::<(), _>("the job failed"));
+            pending::<()>().await;
+        });
+        assert!(error.await.unwrap_err().to_string().ends_with("the job failed"));
+        let error = TaskGroup::run(async |group| {
+            let token = group.token().clone();
+            // It ends only because it looks at the token.
+            group.spawn_blocking(move || {
+                while !token.is_cancelled() {
+                    std::thread::yield_now();
+                }
+            });
+            group.spawn_blocking(|| panic!("the job panicked"));
+            pending::<()>().await;
+        });
+        assert!(error.await.unwrap_err().failures()[0].is_panic());
+    });
+}
+
+#[test]
+fn groups_nest() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let error = TaskGroup::run(async |outer| {
+            let trace = trace.clone();
+            outer.spawn(async move {
+                TaskGroup::run(async |inner| {
+                    inner.spawn(noted(&trace, "inner", pending::<()>()));
+                    inner.spawn(fails(1));
+                })
+                .await
+            });
+            pending::<()>().await;
+        });
+        let error = error.await.unwrap_err();
+        let inner = error.failures()[0].downcast_ref::<GroupError>().unwrap();
+        assert_eq!(inner.failures()[0].error().unwrap().to_string(), "failed at 1");
+        assert_eq!(trace.take(), "inner");
+    });
+}
+
+#[test]
+fn ten_thousand_tasks_of_a_group_are_polled_in_a_line() {
+    let count = rounds(10_000, 100) as u64;
+    let event_loop = support::virtual_time().build().unwrap();
+    event_loop.block_on(async {
+        TaskGroup::run(async |group| {
+            for n in 0..count {
+                group.spawn(sleep(Duration::from_millis(n)));
+            }
+        })
+        .await
+        .unwrap();
+    });
+    let polls = event_loop.metrics().polls;
+    assert!(polls < 3 * count, "{polls} polls");
+    support::assert_nothing_left(&event_loop);
+}
+
+#[test]
+fn a_group_works_under_a_foreign_waker_and_dies_with_its_loop() {
+    let trace = Trace::default();
+    run_virtual(async {
+        let run = TaskGroup::run(async |group| {
+            group.spawn(nap_unit(2));
+            group.spawn(nap_unit(1));
+            let report = group.cancel_with(9 * SECOND).await;
+            assert!(report.is_clean());
+        });
+        under_foreign_waker(run).await.unwrap();
+    });
+    let event_loop = EventLoop::new().unwrap();
+    {
+        let _entered = event_loop.enter();
+        let trace = trace.clone();
+        drop(spawn(async move {
+            let _ = TaskGroup::run(async |group| {
+                group.spawn(noted(&trace, "task", pending::<()>()));
+                noted(&trace, "body", pending::<()>()).await;
+            })
+            .await;
+        }));
+    }
+    support::turn_until_idle(&event_loop);
+    drop(event_loop);
+    assert_eq!(sorted(&trace), "body task");
+}
