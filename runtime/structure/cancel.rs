@@ -276,3 +276,23 @@ impl Drop for DropGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_keeps_nothing_of_children_that_are_gone() {
+        let root = CancelToken::new();
+        let kept = root.child();
+        for _ in 0..3 {
+            // The middle one goes with the last.
+            drop(root.child().child());
+        }
+        drop(root.cancelled());
+        let state = root.node.lock();
+        assert_eq!(state.children.len(), 1);
+        drop(state);
+        assert!(!kept.is_cancelled());
+    }
+}

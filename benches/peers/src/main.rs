@@ -5,6 +5,7 @@ mod child;
 mod contenders;
 mod load;
 mod measure;
+mod picture;
 mod report;
 mod scenario;
 
@@ -19,6 +20,7 @@ static ALLOCATOR: measure::CountingAllocator = measure::CountingAllocator;
 
 const USAGE: &str = "\
 peers [SCENARIO...] [--rounds N] [--quick] [--only CONTENDER,...] [--json FILE] [--list]
+peers picture FILE.json          (the README's picture from a run's JSON, to stdout)
 peers echo-server CONTENDER [--port N] [--buffer BYTES] [--idle] [--cpu N]
 
 A scenario is named by any prefix (`echo` is all of the echo scenarios); without one, all run.
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
             words[0] = "server".into();
             run_child(&words)
         }
+        Some("picture") => picture_of(&arguments[1..]),
         _ => orchestrate(&arguments),
     };
     match result {
@@ -88,6 +91,14 @@ fn run_child(words: &[String]) -> Result<(), String> {
     (contender.child)(&job)?.print();
     // No destructors: a million pending sleeps and runtimes' threads are not part of any figure.
     std::process::exit(0);
+}
+
+fn picture_of(words: &[String]) -> Result<(), String> {
+    let [file] = words else { return Err(USAGE.into()) };
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+    let run = serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
+    print!("{}", picture::draw(&run)?);
+    Ok(())
 }
 
 fn value<T: std::str::FromStr>(option: &str, word: Option<&String>) -> Result<T, String> {
