@@ -1,5 +1,7 @@
-//! The picture of the README: how late a sleep of 1 ms ends, from the JSON of a run. An SVG by hand, with colours for light
-//! and dark pages; the axis is logarithmic, or tokio's bar would be all there is to see.
+//! The picture of the README: how late a sleep of 1 ms ends, from the JSON of a run.
+//!
+//! An SVG by hand, with colours for light and dark pages. The axis is logarithmic, or tokio's bar would be all there is
+//! to see.
 
 use serde_json::Value;
 use std::fmt::Write as _;
