@@ -200,11 +200,7 @@ impl Builder {
             polled: Polled::new(),
             batch: Cell::new(0),
             counters: Counters::default(),
-            limits: Limits {
-                events_per_turn: self.events_per_turn,
-                polls_per_turn: self.polls_per_turn,
-                budget: self.budget,
-            },
+            limits: Limits { polls_per_turn: self.polls_per_turn, budget: self.budget },
             hooks: self.into_hooks(),
             stopping: Cell::new(false),
             closing: Cell::new(false),

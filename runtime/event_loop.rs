@@ -60,7 +60,6 @@ pub(crate) struct LoopState {
 }
 
 pub(crate) struct Limits {
-    pub(crate) events_per_turn: usize,
     pub(crate) polls_per_turn: usize,
     /// What the leaf futures of one poll may do before they yield.
     pub(crate) budget: u32,
@@ -162,6 +161,9 @@ impl LoopState {
     fn virtual_timeout(&self, patience: Patience) -> Option<Duration> {
         self.may_jump.set(false);
         let deadline = self.next_deadline();
+        if deadline <= self.clock.now_tick() {
+            return Some(Duration::ZERO);
+        }
         let limit = match patience {
             Patience::Forever => Duration::MAX,
             Patience::AtMost(limit) => limit,
@@ -294,16 +296,15 @@ impl LoopState {
     /// Ends a turn that was made for a host, or the run before one: sees to it that the descriptor
     /// is readable when the next one has work. Whether it has some already.
     pub(crate) fn hand_back(&self, has_more: bool) -> bool {
-        let deadline = self.wheel.borrow_mut().next_deadline();
         let mut has_more = has_more || !self.queue.is_empty();
-        if let Some(deadline) = deadline {
-            if self.clock.is_virtual() {
-                has_more |= self.virtual_timeout(Patience::Forever) == Some(Duration::ZERO);
-                self.may_jump.set(false);
-            } else {
-                let now = self.read_clock();
-                self.alarm.borrow_mut().set(deadline, now);
-            }
+        let earliest = self.wheel.borrow().earliest();
+        if earliest != Tick::MAX && self.clock.is_virtual() {
+            has_more |= self.virtual_timeout(Patience::Forever) == Some(Duration::ZERO);
+            self.may_jump.set(false);
+        } else if earliest != Tick::MAX && !self.alarm.borrow().covers(earliest) {
+            let deadline = self.next_deadline();
+            let now = self.read_clock();
+            self.alarm.borrow_mut().set(deadline, now);
         }
         if !self.remote.inbox().fall_asleep() || has_more {
             self.remote.signal();

@@ -113,12 +113,16 @@ impl LoopGroup {
 }
 
 impl Drop for LoopGroup {
-    /// Stops the loops without grace and waits for their threads.
+    /// Stops the loops without grace and waits for their threads, but for the one that drops the
+    /// group.
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
+        let here = std::thread::current().id();
         for thread in self.members.iter_mut().filter_map(|member| member.thread.take()) {
-            // A panic of a loop was reported when it happened.
-            let _ = thread.join();
+            if thread.thread().id() != here {
+                // A panic of a loop was reported when it happened.
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -154,7 +154,7 @@ impl EventLoop {
         let events = (after.events - before.events) as usize;
         // Events that did not fit cause no new edge, and after an error the wait is to be tried
         // again.
-        let more = state.hand_back(outcome.is_err() || events >= state.limits.events_per_turn);
+        let more = state.hand_back(outcome.is_err() || state.selector.borrow().was_full());
         outcome?;
         Ok(Turn {
             events,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::debug::report;
 use crate::task::JoinError;
 
 pub(crate) fn reply<T>() -> (ReplySender<T>, Reply<T>) {
@@ -69,6 +70,18 @@ impl<T> ReplyCell<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Drop for ReplyCell<T> {
+    /// Both sides are gone, and nobody took the reply.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let State::Given(Err(error)) = std::mem::replace(state, State::Taken) {
+            if let Ok(payload) = error.try_into_panic() {
+                report::unread_panic(payload, None);
+            }
+        }
     }
 }
 

@@ -479,3 +479,31 @@ fn an_edge_triggered_host_turns_until_there_is_no_more_and_misses_nothing() {
     host_until_quiet(&event_loop);
     assert_nothing_left(&event_loop);
 }
+
+/// A wake-up takes up room in the batch of events: a batch that is full because of it says so.
+#[test]
+fn a_batch_that_a_wake_up_fills_leaves_more_to_do() {
+    let event_loop = EventLoop::builder().events_per_turn(2).build().unwrap();
+    let read = Rc::new(Cell::new(0));
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        let _entered = event_loop.enter();
+        let (ours, peer) = socket_pair();
+        let ours = AsyncFd::new(ours).unwrap();
+        let read = read.clone();
+        drop(spawn(async move {
+            ours.async_io(Interest::READABLE, read_one).await.unwrap();
+            read.set(read.get() + 1);
+        }));
+        peers.push(peer);
+    }
+    host_until_quiet(&event_loop);
+    for peer in &mut peers {
+        peer.write_all(&[1]).unwrap();
+    }
+    let handle = event_loop.handle();
+    std::thread::spawn(move || handle.call_soon(|| {}).unwrap()).join().unwrap();
+    while event_loop.turn(Some(Duration::ZERO)).unwrap().more() {}
+    assert_eq!(read.get(), 3, "as an edge-triggered host sees it: no edge comes for the rest");
+    assert_nothing_left(&event_loop);
+}

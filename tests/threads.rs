@@ -444,3 +444,18 @@ fn a_remote_output_that_nobody_takes_is_dropped() {
     });
     assert_eq!(drops.load(Ordering::SeqCst), 2);
 }
+
+#[test]
+fn a_group_may_be_dropped_on_one_of_its_own_threads() {
+    let group = LoopGroup::new(2).unwrap();
+    let (first, second) = (group.handle(0), group.handle(1));
+    let (done, dropped) = mpsc::channel();
+    first
+        .call_soon(move || {
+            drop(group);
+            done.send(()).unwrap();
+        })
+        .unwrap();
+    dropped.recv().unwrap();
+    assert!(second.is_closed(), "the other one's thread was joined");
+}

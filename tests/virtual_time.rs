@@ -308,3 +308,37 @@ fn a_host_is_told_when_time_can_jump() {
     drop(sleeper);
     assert_nothing_left(&event_loop);
 }
+
+#[test]
+fn a_sleep_ends_when_the_clock_is_moved_by_just_its_time() {
+    for nanos in [1, 1_023, 1_024, 1_500, 10_000_000, 1_000_000_000] {
+        run_virtual(async move {
+            time::pause();
+            let time = Duration::from_nanos(nanos);
+            let task = spawn(sleep(time));
+            yield_now().await;
+            time::advance(time).await;
+            assert!(task.is_finished(), "{time:?}");
+            task.await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_deadline_that_is_now_takes_a_batch_also_between_two_ticks() {
+    run_virtual(async {
+        time::pause();
+        time::advance(Duration::from_nanos(1_500)).await;
+        time::sleep_until(Instant::now()).await;
+    });
+}
+
+#[test]
+fn a_clock_that_is_moved_and_not_awaited_wakes_sleepers_all_the_same() {
+    run_virtual(async {
+        time::pause();
+        let mover = spawn(async { drop(time::advance(Duration::from_secs(2))) });
+        sleep(Duration::from_secs(1)).await;
+        mover.await.unwrap();
+    });
+}

@@ -28,6 +28,8 @@ pub(crate) struct MioSelector {
     /// The kernel writes here; kept, so that a wait allocates nothing.
     arrived: Events,
     registrar: Arc<MioRegistrar>,
+    capacity: usize,
+    was_full: bool,
 }
 
 impl MioSelector {
@@ -36,22 +38,35 @@ impl MioSelector {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), token(WAKE_KEY))?;
         let registrar = Arc::new(MioRegistrar { registry: poll.registry().try_clone()?, waker });
-        let arrived = Events::with_capacity(events_per_turn.max(1));
-        Ok(MioSelector { poll, arrived, registrar })
+        let capacity = events_per_turn.max(1);
+        let arrived = Events::with_capacity(capacity);
+        Ok(MioSelector { poll, arrived, registrar, capacity, was_full: false })
     }
 }
 
 impl Selector for MioSelector {
     fn select(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.arrived, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.was_full = false;
+                return Ok(());
+            }
             result => result?,
         }
+        let before = events.len();
+        let mut woken = 0;
         events.extend(self.arrived.iter().filter_map(|event| {
             let key = Key::from_bits(event.token().0 as u64);
+            woken += usize::from(key == WAKE_KEY);
             (key != WAKE_KEY).then(|| Event { key, ready: ready(event) })
         }));
+        // A wake-up takes up room too.
+        self.was_full = events.len() - before + woken >= self.capacity;
         Ok(())
+    }
+
+    fn was_full(&self) -> bool {
+        self.was_full
     }
 
     fn registrar(&self) -> Arc<dyn Registrar> {

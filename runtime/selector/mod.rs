@@ -59,6 +59,9 @@ pub(crate) trait Selector {
     /// made for.
     fn select(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()>;
 
+    /// Whether the last wait may have left events behind (clause 8): no new edge tells of them.
+    fn was_full(&self) -> bool;
+
     /// The side that any thread may use.
     fn registrar(&self) -> Arc<dyn Registrar>;
 

@@ -240,6 +240,11 @@ impl Selector for ScriptedSelector {
         self.deliver(step, invented, events)
     }
 
+    fn was_full(&self) -> bool {
+        // What is kept here keeps the descriptor readable.
+        self.real.was_full()
+    }
+
     fn registrar(&self) -> Arc<dyn Registrar> {
         self.registrar.clone()
     }

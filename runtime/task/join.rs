@@ -116,8 +116,9 @@ impl<T: 'static> Future for JoinHandle<T> {
             Some(Some(joined)) => joined,
             Some(None) => {
                 let waiter = Waiter::Foreign(cx.waker().clone());
-                let joined = current::with(self.remote.id, |state| state.join(self.key, waiter));
-                joined.unwrap_or(Ok(Ending::Cancelled))
+                // Not needed, the waker is dropped in there: foreign code.
+                let state = current::of(self.remote.id);
+                state.map_or(Ok(Ending::Cancelled), |state| state.join(self.key, waiter))
             }
             None => return self.poll_elsewhere(),
         };

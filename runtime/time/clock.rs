@@ -25,7 +25,8 @@ pub enum Clock {
     /// nothing is runnable, no message came from another thread and no blocking job runs.
     Virtual {
         /// While a task waits for a descriptor, the outside world may still act, so the clock does
-        /// not jump (`None`), or only after nothing happened for this long in real time.
+        /// not jump (`None`), or only after nothing happened for this long in real time. A host
+        /// loop gives `turn` at least that long to wait.
         settle: Option<Duration>,
     },
 }
@@ -43,6 +44,15 @@ struct Hand {
     paused: Cell<bool>,
 }
 
+impl Hand {
+    /// A virtual clock shows whole ticks, the next one where it was moved to a part of one. Between
+    /// two ticks it would stand still where "late by a tick at most" means never.
+    #[inline]
+    fn tick(&self) -> Tick {
+        self.elapsed_ns.get().div_ceil(1 << TICK_SHIFT).min(NEVER - 1)
+    }
+}
+
 impl LoopClock {
     pub(crate) fn new(kind: Clock) -> LoopClock {
         let hand = match kind {
@@ -58,14 +68,17 @@ impl LoopClock {
     pub(crate) fn now(&self) -> Instant {
         match &self.hand {
             None => Instant::now(),
-            Some(hand) => self.origin + Duration::from_nanos(hand.elapsed_ns.get()),
+            Some(hand) => self.instant_at(hand.tick()),
         }
     }
 
     /// The tick that has begun.
     #[inline]
     pub(crate) fn now_tick(&self) -> Tick {
-        self.ns_since_origin(self.now()) >> TICK_SHIFT
+        match &self.hand {
+            None => self.ns_since_origin(Instant::now()) >> TICK_SHIFT,
+            Some(hand) => hand.tick(),
+        }
     }
 
     /// The first tick that is not before `at`; [`NEVER`] for what is too far.
@@ -147,7 +160,8 @@ mod tests {
         assert_eq!(clock.tick_at(at(1024)), 1);
         assert_eq!(clock.tick_at(at(1025)), 2);
         clock.advance(Duration::from_nanos(2047));
-        assert_eq!(clock.now_tick(), 1);
+        assert_eq!(clock.now_tick(), 2, "a virtual clock shows whole ticks");
+        assert_eq!(clock.now(), at(2048));
     }
 
     #[test]

@@ -24,10 +24,15 @@ pub fn pause() {
 /// On a loop with the real clock, and where no loop is running.
 #[track_caller]
 pub fn resume() {
-    virtual_loop("time::resume").clock.set_paused(false);
+    let state = virtual_loop("time::resume");
+    state.clock.set_paused(false);
+    state.timer_was_set();
 }
 
-/// Moves a virtual clock forward and lets what is due then run once.
+/// Moves a virtual clock forward at once, and lets what is due then run when it is awaited.
+///
+/// The clock shows whole ticks of 1.024 us, so it may show up to a tick more than the sum of its
+/// moves.
 ///
 /// # Panics
 ///
@@ -51,6 +56,8 @@ pub fn advance(duration: Duration) -> impl Future<Output = ()> {
     let state = virtual_loop("time::advance");
     state.clock.advance(duration);
     state.pace.note_time_passed();
+    // Between two turns the host is to see what is due.
+    state.timer_was_set();
     async {
         // Once for the timers to fire, once for what they woke to run.
         yield_now().await;
