@@ -51,6 +51,7 @@
 //!   alarm.rs          ends the selector's wait at a deadline: a timerfd where there is one
 //!   instant.rs        Instant: a moment on the loop's clock
 //!   sleep.rs          sleep and sleep_until: a key into the wheel
+//!   interval.rs       a tick every so often
 //!   timeout.rs        a future with a deadline
 //!   virtual_time.rs   moving a virtual clock by hand
 //! structure/          several futures at once, and who ends when

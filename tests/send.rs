@@ -15,7 +15,7 @@ use support::{run_checked, socket_pair};
 use wheelhouse::io::{AsyncFd, AsyncFdReadyGuard, Direction, Interest, Ready, Source, TryIoError};
 use wheelhouse::signal::{Signal, SignalKind};
 use wheelhouse::task::{self, AbortHandle, Id, JoinError, JoinHandle};
-use wheelhouse::time::{self, Elapsed, Instant, Sleep, Timeout, sleep, timeout};
+use wheelhouse::time::{self, Elapsed, Instant, Interval, Sleep, Timeout, sleep, timeout};
 use wheelhouse::{
     CallHandle, Clock, Handle, LeftBehind, LoopClosed, LoopGroup, Metrics, RemoteHandle, Script,
     SelectorKind, ShutdownReport, Step, TaskInfo, TaskTree, Turn, WaitsFor, spawn, yield_now,
@@ -52,6 +52,8 @@ const _: () = {
     // Time: hyper demands it of timers.
     send_and_sync::<Sleep>();
     unpin::<Sleep>();
+    send_and_sync::<Interval>();
+    unpin::<Interval>();
     send_and_sync::<Timeout<Sleep>>();
     clone_send_and_sync::<Instant>();
     clone_send_and_sync::<Elapsed>();

@@ -8,6 +8,7 @@
 pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod instant;
+pub(crate) mod interval;
 pub(crate) mod sleep;
 pub(crate) mod timeout;
 pub(crate) mod virtual_time;
@@ -16,6 +17,7 @@ pub(crate) mod wheel;
 pub use std::time::Duration;
 
 pub use self::instant::Instant;
+pub use self::interval::{Interval, MissedTickBehavior, interval, interval_at};
 pub use self::sleep::{Sleep, sleep, sleep_until};
 pub use self::timeout::{Elapsed, Timeout, timeout, timeout_at};
 pub use self::virtual_time::{advance, pause, resume};

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::remote::Remote;
 use crate::table::Key;
 use crate::task::polled::Wait;
 use crate::time::Instant;
-use crate::time::clock::duration_to_ticks;
+use crate::time::clock::{duration_to_ticks, ticks_to_duration};
 use crate::time::wheel::Tick;
 
 /// Waits for `duration`, on the loop's clock: never less, and on an idle loop a few microseconds
@@ -81,7 +82,7 @@ enum Stage {
 }
 
 impl Sleep {
-    fn new(state: &LoopState, deadline: Instant, is_due: bool) -> Sleep {
+    pub(crate) fn new(state: &LoopState, deadline: Instant, is_due: bool) -> Sleep {
         let stage = if is_due { Stage::Due } else { Stage::New };
         let remote = state.remote.clone();
         Sleep { remote, deadline, timer: Key::NONE, tolerance: 0, stage }
@@ -104,6 +105,11 @@ impl Sleep {
         self
     }
 
+    /// How late it may be, by its tolerance.
+    pub(crate) fn allowed_late(&self) -> Duration {
+        ticks_to_duration(u64::from(self.tolerance))
+    }
+
     /// Moves the deadline, also of a sleep that is over, which then can be awaited again. Moving
     /// a pending sleep to a later deadline only notes it: O(1), a few nanoseconds.
     ///
@@ -112,7 +118,7 @@ impl Sleep {
     /// On a thread that does not run its loop.
     #[track_caller]
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
-        let Some(state) = current::of(self.remote.id) else { self.is_foreign() };
+        let state = self.own_loop("Sleep");
         self.deadline = deadline;
         let tick = self.tick(&state);
         let moved = self.timer != Key::NONE && state.wheel.borrow_mut().reset(self.timer, tick);
@@ -155,13 +161,46 @@ impl Sleep {
         Poll::Pending
     }
 
+    /// Forgets the timer, if there is one, and starts again with another deadline.
+    pub(crate) fn start_over(&mut self, deadline: Instant) {
+        self.unfile();
+        self.timer = Key::NONE;
+        self.stage = Stage::New;
+        self.deadline = deadline;
+    }
+
+    /// Takes the entry out of the wheel.
+    fn unfile(&self) {
+        if self.stage != Stage::Waiting || self.timer == Key::NONE {
+            return;
+        }
+        let removed =
+            current::with(self.remote.id, |state| state.wheel.borrow_mut().remove(self.timer));
+        match removed {
+            // The waiter may be foreign code: it is dropped with no borrow held.
+            Some(waiter) => drop(waiter),
+            None => self.remote.post_chore(Chore::CancelTimer(self.timer)),
+        }
+    }
+
+    /// The loop, which must be the one that runs here. `what` is what users hold.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn own_loop(&self, what: &str) -> Rc<LoopState> {
+        match current::of(self.remote.id) {
+            Some(state) => state,
+            None => self.is_foreign(what),
+        }
+    }
+
     #[cold]
     #[track_caller]
-    fn is_foreign(&self) -> ! {
+    fn is_foreign(&self, what: &str) -> ! {
         panic!(
-            "this `Sleep` belongs to {} and was used outside it. Await it in a task of that loop; \
-             make a new one with `sleep` on the loop that runs here.",
-            self.remote.label()
+            "this `{what}` belongs to {} and was used outside it. Await it in a task of that loop; \
+             make a new one with `{}` on the loop that runs here.",
+            self.remote.label(),
+            what.to_lowercase()
         )
     }
 }
@@ -173,7 +212,7 @@ impl Future for Sleep {
         if self.stage == Stage::Done {
             return Poll::Ready(());
         }
-        let Some(state) = current::of(self.remote.id) else { self.is_foreign() };
+        let state = self.own_loop("Sleep");
         match self.stage {
             Stage::New => {
                 self.start(&state, cx);
@@ -191,16 +230,7 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if self.stage != Stage::Waiting || self.timer == Key::NONE {
-            return;
-        }
-        let removed =
-            current::with(self.remote.id, |state| state.wheel.borrow_mut().remove(self.timer));
-        match removed {
-            // The waiter may be foreign code: it is dropped with no borrow held.
-            Some(waiter) => drop(waiter),
-            None => self.remote.post_chore(Chore::CancelTimer(self.timer)),
-        }
+        self.unfile();
     }
 }
 

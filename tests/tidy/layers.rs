@@ -71,6 +71,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "task/spawn.rs",
             "task/call.rs",
             "time/sleep.rs",
+            "time/interval.rs",
             "time/timeout.rs",
             "time/virtual_time.rs",
             "source.rs",
