@@ -1,0 +1,289 @@
+//! A soak: mixed clients, polite and not, against the real program for a while, and nothing that it holds may grow.
+//!
+//! Some seconds by default; `SOAK_SECONDS=600 cargo test -p wheelhouse-echo --test soak -- --nocapture` is the long
+//! form. What is watched is what a leak would show in: resident memory, open descriptors, and at the end the program's
+//! own count of what was cut. The clients run on a loop of this process, whose tables must be empty afterwards.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use wheelhouse::EventLoop;
+use wheelhouse::net::TcpStream;
+use wheelhouse::time::{sleep, timeout};
+
+/// Short enough that idle clients are closed by the dozen in a short soak.
+const IDLE_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// Clients at once.
+const CLIENTS: usize = 48;
+
+/// What the program may have grown by between the middle and the end: allocators keep some.
+const GROWTH_KIB: u64 = 2048;
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Echo {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Echo {
+    fn start() -> Echo {
+        let line =
+            format!("--tcp 127.0.0.1:0 --loops 2 --idle-timeout {}ms", IDLE_TIMEOUT.as_millis());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_wheelhouse-echo"))
+            .args(line.split_whitespace())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let address = first.trim().strip_prefix("listening tcp ").unwrap().parse().unwrap();
+        Echo { child, address }
+    }
+
+    fn held(&self) -> Held {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let resident_kib = resident.trim().trim_end_matches(" kB").parse().unwrap();
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count();
+        Held { resident_kib, descriptors }
+    }
+
+    /// Stops it; the exit code and what it said.
+    fn stop(mut self) -> (Option<i32>, String) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let mut text = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        (self.child.wait().unwrap().code(), text)
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a leak would show in.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    resident_kib: u64,
+    descriptors: usize,
+}
+
+/// How often each kind of client came and went.
+#[derive(Debug, Default)]
+struct Counts {
+    echoed: Cell<u64>,
+    half_closed: Cell<u64>,
+    aborted: Cell<u64>,
+    slow: Cell<u64>,
+    timed_out: Cell<u64>,
+    gave_up: Cell<u64>,
+}
+
+fn count(cell: &Cell<u64>) {
+    cell.set(cell.get() + 1);
+}
+
+/// Small numbers that differ: which client comes next, and how much it sends.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    /// Up to so many bytes.
+    fn bytes(&mut self, most: u64) -> Vec<u8> {
+        let len = 1 + self.roll(most);
+        (0..len).map(|_| self.roll(256) as u8).collect()
+    }
+}
+
+async fn read_exactly(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match stream.read(&mut buffer[filled..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => filled += n,
+        }
+    }
+    Ok(())
+}
+
+/// Messages there and back, each compared.
+async fn echoes(address: SocketAddr, dice: &mut Dice) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    for _ in 0..dice.roll(8) + 1 {
+        let sent = dice.bytes(20_000);
+        let mut received = vec![0; sent.len()];
+        let (writing, reading) =
+            wheelhouse::join!(stream.write_all(&sent), read_exactly(&stream, &mut received));
+        writing?;
+        reading?;
+        assert!(sent == received, "{} bytes came back different", sent.len());
+    }
+    Ok(())
+}
+
+/// Says all it has to say, ends its side, and gets every byte back before the end.
+async fn half_closes(address: SocketAddr, dice: &mut Dice) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    let sent = dice.bytes(60_000);
+    let mut received = vec![0; sent.len()];
+    let send = async {
+        stream.write_all(&sent).await?;
+        stream.shutdown(Shutdown::Write)
+    };
+    let (sending, reading) = wheelhouse::join!(send, read_exactly(&stream, &mut received));
+    sending?;
+    reading?;
+    assert!(sent == received, "a half-closed connection lost or changed bytes");
+    assert_eq!(stream.read(&mut [0; 1]).await?, 0, "the end comes after the last byte");
+    Ok(())
+}
+
+/// Sends and resets, mostly with the answer under way.
+async fn aborts(address: SocketAddr, dice: &mut Dice) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    let sent = dice.bytes(30_000);
+    let _ = timeout(Duration::from_millis(dice.roll(5)), stream.write_all(&sent)).await;
+    stream.set_zero_linger()
+}
+
+/// Sends more than the buffers on the way hold and reads it in sips.
+async fn reads_slowly(address: SocketAddr, dice: &mut Dice) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    let sent = dice.bytes(300_000);
+    let mut received = vec![0; sent.len()];
+    let sip = async {
+        for part in received.chunks_mut(50_000) {
+            sleep(Duration::from_millis(10)).await;
+            read_exactly(&stream, part).await?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    let (writing, reading) = wheelhouse::join!(stream.write_all(&sent), sip);
+    writing?;
+    reading?;
+    assert!(sent == received, "a slow reader got other bytes");
+    Ok(())
+}
+
+/// Says nothing until the server closes the connection.
+async fn idles(address: SocketAddr) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    assert_eq!(stream.read(&mut [0; 1]).await?, 0, "the idle timeout closes it");
+    Ok(())
+}
+
+/// Connects and gives up a read that is under way, then goes.
+async fn gives_up(address: SocketAddr, dice: &mut Dice) -> io::Result<()> {
+    let stream = TcpStream::connect(address).await?;
+    let wait = Duration::from_millis(dice.roll(10));
+    assert!(timeout(wait, stream.read(&mut [0; 64])).await.is_err(), "nothing was sent");
+    Ok(())
+}
+
+async fn client(address: SocketAddr, seed: u64, end: Instant, counts: Rc<Counts>) {
+    let mut dice = Dice(seed);
+    while Instant::now() < end {
+        let (outcome, counter) = match dice.roll(16) {
+            0..8 => (echoes(address, &mut dice).await, &counts.echoed),
+            8..10 => (half_closes(address, &mut dice).await, &counts.half_closed),
+            10..12 => (aborts(address, &mut dice).await, &counts.aborted),
+            12 => (reads_slowly(address, &mut dice).await, &counts.slow),
+            13 => (idles(address).await, &counts.timed_out),
+            _ => (gives_up(address, &mut dice).await, &counts.gave_up),
+        };
+        if let Err(error) = outcome {
+            panic!("a client was let down: {error}");
+        }
+        count(counter);
+    }
+}
+
+/// Looks at what the program holds, four times a second.
+async fn watch(echo: &Echo, end: Instant, seen: &RefCell<Vec<Held>>) {
+    while Instant::now() < end {
+        sleep(Duration::from_millis(250)).await;
+        seen.borrow_mut().push(echo.held());
+    }
+}
+
+async fn soak(echo: &Echo, time: Duration, counts: &Rc<Counts>) -> Vec<Held> {
+    let (end, seen) = (Instant::now() + time, RefCell::default());
+    let clients = (0..CLIENTS as u64)
+        .map(|seed| wheelhouse::spawn(client(echo.address, seed, end, counts.clone())));
+    let clients: Vec<_> = clients.collect();
+    watch(echo, end, &seen).await;
+    for client in clients {
+        timeout(PATIENCE, client).await.expect("a client hangs").expect("a client failed");
+    }
+    seen.into_inner()
+}
+
+fn highest_resident(seen: &[Held]) -> u64 {
+    seen.iter().map(|held| held.resident_kib).max().unwrap_or(0)
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "what the program holds is read from /proc")]
+fn nothing_grows_under_mixed_clients() {
+    let seconds =
+        std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
+    let echo = Echo::start();
+    let before = echo.held();
+    let counts = Rc::new(Counts::default());
+
+    let event_loop = EventLoop::new().unwrap();
+    let seen = event_loop.block_on(soak(&echo, Duration::from_secs(seconds), &counts));
+    let left = event_loop.metrics();
+    assert_eq!(
+        (left.tasks, left.timers, left.sources),
+        (0, 0, 0),
+        "left here: {}",
+        event_loop.dump()
+    );
+
+    let settled = Instant::now() + PATIENCE;
+    while echo.held().descriptors > before.descriptors && Instant::now() < settled {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let after = echo.held();
+    let (first, second) = seen.split_at(seen.len() / 2);
+    let (middle, last) = (highest_resident(first), highest_resident(second));
+    println!(
+        "{counts:?}\nresident KiB: {} at first, {middle} and {last} at most in each half",
+        before.resident_kib
+    );
+    assert_eq!(after.descriptors, before.descriptors, "descriptors are left open");
+    assert!(last <= middle + GROWTH_KIB, "resident memory grew from {middle} to {last} KiB");
+
+    let (code, text) = echo.stop();
+    assert_eq!(code, Some(0), "{text}");
+    for (counter, what) in [
+        (&counts.echoed, "echoed"),
+        (&counts.half_closed, "half-closed"),
+        (&counts.aborted, "aborted"),
+        (&counts.slow, "slow"),
+        (&counts.timed_out, "idle"),
+        (&counts.gave_up, "given up"),
+    ] {
+        assert!(counter.get() > 0, "no client of this kind came: {what}");
+    }
+}
