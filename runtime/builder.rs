@@ -15,25 +15,13 @@ use crate::owner::EventLoop;
 use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
-use crate::selector::scripted::{Script, ScriptedSelector};
-use crate::selector::{MioSelector, Selector};
+use crate::selector::kind::SelectorKind;
 use crate::task::polled::Polled;
 use crate::task::queue::RunQueue;
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
 use crate::time::clock::{Clock, LoopClock};
 use crate::time::wheel::Wheel;
-
-/// Which selector a loop waits with.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub enum SelectorKind {
-    /// `mio`: epoll on Linux, kqueue on macOS and the BSDs.
-    #[default]
-    Mio,
-    /// `mio` behind a script that delays, repeats and fails: for tests.
-    Scripted(Script),
-}
 
 /// Settings for an [`EventLoop`].
 ///
@@ -184,9 +172,9 @@ impl Builder {
     /// timerfd).
     #[track_caller]
     pub fn build(self) -> io::Result<EventLoop> {
-        let selector = self.make_selector()?;
+        let selector = self.selector.make(self.events_per_turn)?;
         let registrar = selector.registrar();
-        let remote = Remote::new(self.name.clone(), registrar, selector.has_true_edges());
+        let remote = Remote::new(self.name.clone(), registrar, selector.short_means_empty());
         let remote = Arc::new(remote);
         let clock = LoopClock::new(self.clock);
         let alarm = Alarm::new(&*remote.registrar)?;
@@ -214,16 +202,6 @@ impl Builder {
             remote,
         };
         Ok(EventLoop::from_state(state))
-    }
-
-    fn make_selector(&self) -> io::Result<Box<dyn Selector>> {
-        let real = || MioSelector::new(self.events_per_turn).map(Box::new);
-        match &self.selector {
-            SelectorKind::Mio => Ok(real()?),
-            SelectorKind::Scripted(script) => {
-                Ok(Box::new(ScriptedSelector::new(real()?, script.clone(), self.events_per_turn)))
-            }
-        }
     }
 
     fn pool_settings(&self) -> PoolSettings {

@@ -30,7 +30,9 @@
 //! blocking.rs         the thread pool for calls that block
 //! selector/           the contract with the operating system, in prose and as a trait
 //!   mio.rs            epoll and kqueue, through mio
+//!   polling.rs        the same through polling; the one file with unsafe, behind a feature
 //!   scripted.rs       a real selector, made to misbehave on request
+//!   kind.rs           which of them there are to choose from
 //!   contract.rs       the contract as a test, clause by clause, over every selector
 //!   rig.rs            what those tests share
 //! task/               tasks: the picture of their states
@@ -179,13 +181,14 @@ pub mod task;
 pub mod time;
 mod waiter;
 
-pub use crate::builder::{Builder, SelectorKind};
+pub use crate::builder::Builder;
 pub use crate::debug::hooks::Observer;
 pub use crate::debug::metrics::Metrics;
 pub use crate::debug::tree::{TaskInfo, TaskTree, WaitsFor};
 pub use crate::group::LoopGroup;
 pub use crate::handle::{Handle, LoopClosed, RemoteHandle};
 pub use crate::owner::{EnterGuard, EventLoop, Turn, run};
+pub use crate::selector::kind::SelectorKind;
 pub use crate::selector::scripted::{Script, Step};
 pub use crate::shutdown::{LeftBehind, LeftKind, ShutdownReport};
 pub use crate::structure::as_completed::as_completed;

@@ -35,18 +35,22 @@ pub(crate) struct Remote {
     pub(crate) thread: ThreadId,
     pub(crate) registrar: Arc<dyn Registrar>,
     /// Whether a short read or write proves that the next edge will come.
-    pub(crate) has_true_edges: bool,
+    pub(crate) short_means_empty: bool,
     inbox: Inbox,
 }
 
 impl Remote {
-    pub(crate) fn new(name: String, registrar: Arc<dyn Registrar>, has_true_edges: bool) -> Remote {
+    pub(crate) fn new(
+        name: String,
+        registrar: Arc<dyn Registrar>,
+        short_means_empty: bool,
+    ) -> Remote {
         Remote {
             id: LoopId::next(),
             name,
             thread: std::thread::current().id(),
             registrar,
-            has_true_edges,
+            short_means_empty,
             inbox: Inbox::new(),
         }
     }

@@ -377,7 +377,7 @@ impl Registration {
             state.reactor.remove(key);
             return Err(error);
         }
-        let short_means_empty = is_stream && remote.has_true_edges;
+        let short_means_empty = is_stream && remote.short_means_empty;
         Ok(Registration { remote, key, fd, short_means_empty })
     }
 

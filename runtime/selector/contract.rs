@@ -114,7 +114,7 @@ fn a_peer_that_ends_its_side_closes_reading_and_not_writing() {
         rig.register(&ours, key(1), Interest::BOTH);
         rig.settle();
         peer.shutdown(std::net::Shutdown::Write).unwrap();
-        let ready = rig.wait_for(key(1), Ready::READ_CLOSED);
+        let ready = rig.wait_for_end(key(1), Ready::READ_CLOSED, Ready::READABLE);
         assert!(!ready.is_write_closed(), "{ready:?}");
         ours.write_all(b"still open").unwrap();
         peer.read_exact(&mut [0; 10]).unwrap();
@@ -139,7 +139,8 @@ fn two_ended_sides_are_two_closed_directions() {
         rig.register(&ours, key(1), Interest::BOTH);
         ours.shutdown(std::net::Shutdown::Write).unwrap();
         drop(peer);
-        rig.wait_for(key(1), Ready::READ_CLOSED | Ready::WRITE_CLOSED);
+        let closed = Ready::READ_CLOSED | Ready::WRITE_CLOSED;
+        rig.wait_for_end(key(1), closed, Ready::READABLE | Ready::WRITABLE);
     });
 }
 
@@ -153,7 +154,8 @@ fn a_reset_connection_is_an_error_and_closed_both_ways() {
         peer.peek(&mut [0]).unwrap();
         // Closing a socket with unread data in it resets the connection.
         drop(peer);
-        rig.wait_for(key(1), Ready::READ_CLOSED | Ready::WRITE_CLOSED | Ready::ERROR);
+        let closed = Ready::READ_CLOSED | Ready::WRITE_CLOSED | Ready::ERROR;
+        rig.wait_for_end(key(1), closed, Ready::READABLE | Ready::WRITABLE);
     });
 }
 
@@ -189,7 +191,8 @@ fn the_end_of_a_drained_pipe_is_reported() {
         output.read_exact(&mut [0; 4]).unwrap();
         rig.settle();
         drop(input);
-        assert!(rig.wait_for(key(1), Ready::READ_CLOSED).is_readable());
+        let ready = rig.wait_for_end(key(1), Ready::READ_CLOSED, Ready::READABLE);
+        assert!(ready.is_readable());
         assert_eq!(output.read(&mut [0]).unwrap(), 0);
         cat.wait().unwrap();
     });
@@ -204,7 +207,7 @@ fn a_pipe_that_lost_its_reader_is_due_for_a_write_that_fails() {
         rig.register(&input, key(1), Interest::WRITABLE);
         rig.settle();
         cat.kill().unwrap();
-        rig.wait_for_any(key(1), Ready::ERROR | Ready::WRITE_CLOSED);
+        rig.wait_for_any(key(1), Ready::ERROR | Ready::WRITE_CLOSED | Ready::WRITABLE);
         assert_eq!(input.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
         cat.wait().unwrap();
     });
@@ -441,39 +444,46 @@ fn the_longest_timeout_is_no_error_and_ends_with_a_wake_up() {
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 #[cfg(target_os = "linux")]
-fn a_wait_that_a_signal_interrupts_is_empty_and_no_error() {
+fn a_wait_that_a_signal_interrupts_is_no_error() {
     const ALONE: &str = "WHEELHOUSE_TEST_ALONE";
     if std::env::var_os(ALONE).is_some() {
         return on_every_selector(interrupt_a_wait);
     }
     let mut alone = Command::new(std::env::current_exe().unwrap());
-    alone.env(ALONE, "1").arg("a_wait_that_a_signal_interrupts_is_empty_and_no_error");
+    alone.env(ALONE, "1").arg("a_wait_that_a_signal_interrupts_is_no_error");
     let output = alone.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
 }
 
-/// Sends a harmless signal to this thread, until its wait has ended.
+/// Sends harmless signals to this thread while it waits; then, for a selector that goes on waiting,
+/// a wake-up.
 #[cfg(target_os = "linux")]
 fn interrupt_a_wait(mut rig: Rig) {
-    let unused = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGURG, unused).unwrap();
+    const SIGNALS: usize = 20;
+    let noticed = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGURG, noticed.clone()).unwrap();
     let thread = std::fs::read_link("/proc/thread-self").unwrap();
     let thread = thread.file_name().unwrap();
+    let registrar = rig.registrar.clone();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             // Not for ever, or a wait that fails would hang the test.
-            let began = Instant::now();
-            while !over.load(Ordering::Acquire) && began.elapsed() < GUARD {
+            for _ in 0..SIGNALS {
+                if over.load(Ordering::Acquire) {
+                    return;
+                }
                 let mut kill = Command::new("sh");
                 kill.args(["-c", "kill -URG $0"]).arg(thread);
                 assert!(kill.status().unwrap().success());
             }
+            registrar.wake().unwrap();
         });
         let events = rig.wait_in_time();
         over.store(true, Ordering::Release);
         assert_eq!(events, []);
+        assert!(noticed.load(Ordering::Acquire), "no signal came");
     });
 }
 
@@ -496,6 +506,27 @@ fn what_does_not_fit_comes_with_the_next_waits() {
             }
         }
     });
+}
+
+#[test]
+fn a_list_that_left_something_out_was_full() {
+    const READY: usize = 7;
+    for room in [1, 2, 3, 4] {
+        on_every_selector_with_room(room, |mut rig| {
+            let pairs: Vec<_> = (0..READY).map(|_| tcp_pair()).collect();
+            for (n, (ours, _)) in pairs.iter().enumerate() {
+                rig.register(ours, key(n as u64), Interest::WRITABLE);
+            }
+            rig.registrar.wake().unwrap();
+            let mut left = READY;
+            while left > 0 {
+                left -= rig.wait_in_time().len();
+                assert!(rig.selector.was_full() || left == 0, "{left} are left");
+            }
+            rig.settle();
+            assert!(!rig.selector.was_full());
+        });
+    }
 }
 
 // Clause 9: the descriptor of the selector.

@@ -15,11 +15,8 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token, Waker};
 
-use super::{Event, Interest, Ready, Registrar, Selector, WAKE_KEY};
+use super::{Event, IS_EPOLL, Interest, Ready, Registrar, Selector, WAKE_KEY, nothing_to_wait_for};
 use crate::table::Key;
-
-/// epoll reports an error with the room to write that was there anyway; kqueue keeps the two apart.
-const IS_EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Waits through [`mio::Poll`].
 #[derive(Debug)]
@@ -73,7 +70,7 @@ impl Selector for MioSelector {
         self.registrar.clone()
     }
 
-    fn has_true_edges(&self) -> bool {
+    fn short_means_empty(&self) -> bool {
         true
     }
 }
@@ -109,21 +106,17 @@ fn token(key: Key) -> Token {
 
 /// # Errors
 ///
-/// `Unsupported` where nothing remains: only priority data was wanted, on a system without it.
+/// `Unsupported` where nothing remains.
 fn interest_of(wanted: Interest) -> io::Result<mio::Interest> {
     let parts = [
         wanted.is_readable().then_some(mio::Interest::READABLE),
         wanted.is_writable().then_some(mio::Interest::WRITABLE),
+        // `mio` has the name only where the system has the thing.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         wanted.is_priority().then_some(mio::Interest::PRIORITY),
     ];
     let sum = parts.into_iter().flatten().reduce(|sum, part| sum | part);
-    sum.ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::Unsupported,
-            "this system does not report priority data: register for READABLE or WRITABLE as well",
-        )
-    })
+    sum.ok_or_else(nothing_to_wait_for)
 }
 
 /// What `mio` says, but for one thing.

@@ -2,8 +2,8 @@
 //! contract.
 //!
 //! A selector knows descriptors, keys and events. It knows no task, no timer and no waker of a
-//! future. `mio.rs` is the default, `scripted.rs` plays back a script in tests. One suite
-//! (`contract.rs`) runs the clauses below over each of them.
+//! future. `mio.rs` is the default, `polling.rs` the second one, `scripted.rs` plays back a script
+//! in tests. One suite (`contract.rs`) runs the clauses below over each of them.
 //!
 //! # The contract
 //!
@@ -15,8 +15,10 @@
 //! 3. **Events are by descriptor.** A wait reports all that is ready about a descriptor under the
 //!    key it was registered with: under epoll as one event, under kqueue as one a direction. A
 //!    closed direction is reported as such ([`Ready::READ_CLOSED`], [`Ready::WRITE_CLOSED`]), and
-//!    the closing of one direction is never reported as that of the other. An error to collect is
-//!    [`Ready::ERROR`], and closes nothing by itself.
+//!    the closing of one direction is never reported as that of the other. A selector that cannot
+//!    tell the end of a direction from its being ready reports it as ready, and says so
+//!    ([`Selector::short_means_empty`]). An error to collect is [`Ready::ERROR`], and closes nothing
+//!    by itself.
 //! 4. **Deregistering ends it.** Once `deregister` has returned, no later wait reports the key. The
 //!    caller deregisters before it closes the descriptor. Deregistering what is not registered (or
 //!    is closed already) is an error that changes nothing.
@@ -26,13 +28,17 @@
 //!    times; it ends the wait under way, or else the next one. It is not reported as an event.
 //! 7. **Waits end.** `None` waits for ever, `Some(ZERO)` not at all, `Some(t)` at least `t` unless
 //!    there was an event or a wake-up (or `t` is more than the system can count: `i32::MAX` ms, 24
-//!    days, under epoll). An interrupted wait (`EINTR`) is an empty result, not an error.
+//!    days, under epoll). An interrupted wait (`EINTR`) is no error: it is an empty result, or goes
+//!    on.
 //! 8. **What does not fit is kept.** When more is ready than the list of events holds, the next
 //!    wait reports the rest.
 //! 9. **The descriptor of the selector** ([`Registrar::as_fd`]) is readable, level-triggered,
 //!    whenever a wait with no timeout would return at once, a wake-up included.
 
+pub(crate) mod kind;
 mod mio;
+#[cfg(feature = "polling")]
+mod polling;
 pub(crate) mod scripted;
 
 #[cfg(test)]
@@ -47,8 +53,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::table::Key;
-
-pub(crate) use self::mio::MioSelector;
 
 /// Under this key a selector keeps what its wake-ups come through. Nobody else may register it.
 const WAKE_KEY: Key = Key::reserved(0);
@@ -65,9 +69,11 @@ pub(crate) trait Selector {
     /// The side that any thread may use.
     fn registrar(&self) -> Arc<dyn Registrar>;
 
-    /// Whether its edges are the kernel's own, so that a short read or write proves that the next
-    /// edge will come. Where edges are emulated only `WouldBlock` proves it.
-    fn has_true_edges(&self) -> bool;
+    /// Whether a short read or write proves that the next event will come. It does where edges are
+    /// the kernel's own and the end of a stream is told from its being readable. Where edges are
+    /// emulated, or the end may have come in an edge that only said readable, nothing short of
+    /// `WouldBlock` proves it.
+    fn short_means_empty(&self) -> bool;
 }
 
 /// Registers descriptors and wakes the selector, from any thread (clauses 4 to 6).
@@ -82,6 +88,19 @@ pub(crate) trait Registrar: Send + Sync {
 
     /// The descriptor that a host loop watches (clause 9).
     fn as_fd(&self) -> BorrowedFd<'_>;
+}
+
+/// Whether the kernel's side is epoll, which knows priority data, and reports an error with the
+/// room to write that was there anyway; else it is kqueue, which keeps the two apart.
+const IS_EPOLL: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The error for an interest of which nothing remains: only priority data was wanted, on a system
+/// without it.
+fn nothing_to_wait_for() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system does not report priority data: register for READABLE or WRITABLE as well",
+    )
 }
 
 /// What happened to one descriptor.

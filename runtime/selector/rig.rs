@@ -13,15 +13,19 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::kind::SelectorKind;
 use super::scripted::{Script, ScriptedSelector};
-use super::{Event, Interest, MioSelector, Ready, Registrar, Selector};
+use super::{Event, Interest, Ready, Registrar, Selector};
 use crate::table::Key;
 
 /// Makes a selector with room for so many events a wait.
 type Make = fn(usize) -> Box<dyn Selector>;
 
-const SELECTORS: [(&str, Make); 2] = [
-    ("mio", |room| Box::new(MioSelector::new(room).unwrap())),
+const SELECTORS: &[(&str, Make)] = &[
+    ("mio", |room| SelectorKind::Mio.make(room).unwrap()),
+    // Its timer is unknown to Miri.
+    #[cfg(all(feature = "polling", not(miri)))]
+    ("polling", |room| SelectorKind::Polling.make(room).unwrap()),
     ("scripted, with nothing in the script", |room| Box::new(scripted(Script::default(), room))),
 ];
 
@@ -32,7 +36,7 @@ pub(super) const GUARD: Duration = Duration::from_secs(30);
 const ROOM: usize = 64;
 
 pub(super) fn scripted(script: Script, room: usize) -> ScriptedSelector {
-    ScriptedSelector::new(Box::new(MioSelector::new(room).unwrap()), script, room)
+    ScriptedSelector::new(SelectorKind::default().make(room).unwrap(), script, room)
 }
 
 pub(super) const fn key(n: u64) -> Key {
@@ -135,6 +139,13 @@ impl Rig {
             ready |= self.wait_for_any(key, wanted.without(ready));
         }
         ready
+    }
+
+    /// Waits until the end of a direction was reported: as such, or by a selector that cannot tell
+    /// it, as `instead`.
+    pub(super) fn wait_for_end(&mut self, key: Key, closed: Ready, instead: Ready) -> Ready {
+        let tells_ends = self.selector.short_means_empty();
+        self.wait_for(key, if tells_ends { closed } else { instead })
     }
 
     /// Takes what there is.

@@ -249,8 +249,8 @@ impl Selector for ScriptedSelector {
         self.registrar.clone()
     }
 
-    fn has_true_edges(&self) -> bool {
-        self.real.has_true_edges() && !self.registrar.script.state().emulated_edges
+    fn short_means_empty(&self) -> bool {
+        self.real.short_means_empty() && !self.registrar.script.state().emulated_edges
     }
 }
 
@@ -562,9 +562,9 @@ mod tests {
     #[test]
     fn edges_are_emulated_on_request_only() {
         let script = Script::default();
-        assert!(scripted(script.clone(), ROOM).has_true_edges());
+        assert!(scripted(script.clone(), ROOM).short_means_empty());
         script.emulate_edges();
-        assert!(!scripted(script, ROOM).has_true_edges());
+        assert!(!scripted(script, ROOM).short_means_empty());
     }
 
     #[test]

@@ -33,7 +33,9 @@ pub(crate) const RUNTIME: &[Layer] = &[
         says: "Parts. Each does one thing for one loop, and calls only the few it stands on.",
         files: &[
             "selector/mio.rs",
+            "selector/polling.rs",
             "selector/scripted.rs",
+            "selector/kind.rs",
             "time/alarm.rs",
             "pace.rs",
             "reactor.rs",
