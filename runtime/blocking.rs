@@ -33,8 +33,7 @@ pub(crate) struct PoolSettings {
 #[derive(Default)]
 struct PoolState {
     queue: VecDeque<Job>,
-    /// Where the jobs that run were spawned.
-    running: Table<&'static Location<'static>>,
+    running: Table<AboutJob>,
     threads: usize,
     idle: usize,
     closed: bool,
@@ -42,7 +41,16 @@ struct PoolState {
 
 pub(crate) struct Job {
     work: Work,
-    location: &'static Location<'static>,
+    about: AboutJob,
+}
+
+/// What is known of a job.
+#[derive(Clone, Copy)]
+pub(crate) struct AboutJob {
+    /// Where it was spawned.
+    pub(crate) location: &'static Location<'static>,
+    /// At the end of the loop nobody waits for it, nor hears of it.
+    pub(crate) is_expendable: bool,
 }
 
 impl BlockingPool {
@@ -61,18 +69,14 @@ impl BlockingPool {
     ///
     /// When the job needs a first thread and the system refuses it. On a closed pool the job is
     /// dropped unrun.
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        work: Work,
-        location: &'static Location<'static>,
-    ) -> io::Result<()> {
+    pub(crate) fn submit(self: &Arc<Self>, work: Work, about: AboutJob) -> io::Result<()> {
         let mut state = self.lock();
         if state.closed {
             drop(state);
             drop(work);
             return Ok(());
         }
-        state.queue.push_back(Job { work, location });
+        state.queue.push_back(Job { work, about });
         if state.idle >= state.queue.len() {
             self.work_came.notify_one();
             return Ok(());
@@ -105,6 +109,11 @@ impl BlockingPool {
         !state.queue.is_empty() || state.running.len() > 0
     }
 
+    /// Whether a job waits or runs that the end of the loop is to wait for.
+    pub(crate) fn is_worth_waiting_for(&self) -> bool {
+        !self.locations().is_empty()
+    }
+
     pub(crate) fn jobs(&self) -> usize {
         let state = self.lock();
         state.queue.len() + state.running.len()
@@ -114,11 +123,12 @@ impl BlockingPool {
         self.lock().threads
     }
 
-    /// Where the jobs that wait or run were spawned.
+    /// Where the jobs that wait or run were spawned, but for the expendable ones.
     pub(crate) fn locations(&self) -> Vec<&'static Location<'static>> {
         let state = self.lock();
-        let running = state.running.iter().map(|(_, location)| *location);
-        running.chain(state.queue.iter().map(|job| job.location)).collect()
+        let running = state.running.iter().map(|(_, about)| *about);
+        let all = running.chain(state.queue.iter().map(|job| job.about));
+        all.filter(|about| !about.is_expendable).map(|about| about.location).collect()
     }
 
     /// Gives back the jobs that have not started, to be dropped, and sends the idle threads home.
@@ -157,7 +167,7 @@ impl BlockingPool {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
-                let key = state.running.insert(job.location);
+                let key = state.running.insert(job.about);
                 return Some((job.work, key));
             }
             if state.closed {

@@ -11,6 +11,7 @@ use crate::blocking::{BlockingPool, PoolSettings};
 use crate::debug::hooks::{Hooks, Observer};
 use crate::debug::metrics::Counters;
 use crate::event_loop::{Limits, LoopState};
+use crate::locals::Locals;
 use crate::owner::EventLoop;
 use crate::pace::Pace;
 use crate::reactor::Reactor;
@@ -184,6 +185,7 @@ impl Builder {
             reactor: Reactor::default(),
             wheel: RefCell::new(Wheel::new(0)),
             blocking: BlockingPool::new(self.pool_settings(), remote.clone()),
+            locals: Locals::default(),
             pace: Pace::default(),
             polled: Polled::new(),
             batch: Cell::new(0),

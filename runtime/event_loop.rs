@@ -16,6 +16,7 @@ use crate::blocking::BlockingPool;
 use crate::debug::hooks::Hooks;
 use crate::debug::metrics::Counters;
 use crate::inbox::{Chore, Message};
+use crate::locals::Locals;
 use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
@@ -37,6 +38,7 @@ pub(crate) struct LoopState {
     pub(crate) reactor: Reactor,
     pub(crate) wheel: RefCell<Wheel<Waiter>>,
     pub(crate) blocking: Arc<BlockingPool>,
+    pub(crate) locals: Locals,
     pub(crate) pace: Pace,
     /// The poll under way, and what its leaf futures say.
     pub(crate) polled: Polled,

@@ -9,6 +9,7 @@
 //! event_loop.rs       the loop: the struct that owns one of each part, and the turn by stages
 //! run.rs              stage 7, the one place where user code runs
 //! pace.rs             how often a busy loop asks the clock and the selector
+//! locals.rs           what belongs to a loop without the loop knowing it
 //! shutdown.rs         the end of a loop, and the report of what did not stop
 //! current.rs          which loop this thread is on, and what is said when there is none
 //! owner.rs            EventLoop, which users own and turn; run
@@ -23,6 +24,7 @@
 //! waiter.rs           one who waits: a task by its key, or anything else by its waker
 //! reactor.rs          sources by key: what they are ready for, and who waits for it
 //! source.rs           one registered descriptor, and how an operation on it waits
+//! loop_local.rs       a value for each loop
 //! stream.rs           what a source does with a stream socket: receive, send, connect, accept
 //! io.rs               AsyncFd: any descriptor at all
 //! syscall.rs          the system calls on descriptors, where systems differ
@@ -161,8 +163,10 @@ mod group;
 mod handle;
 mod inbox;
 pub mod io;
+mod locals;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod loop_local;
 mod owner;
 mod pace;
 mod reactor;
@@ -187,6 +191,7 @@ pub use crate::debug::metrics::Metrics;
 pub use crate::debug::tree::{TaskInfo, TaskTree, WaitsFor};
 pub use crate::group::LoopGroup;
 pub use crate::handle::{Handle, LoopClosed, RemoteHandle};
+pub use crate::loop_local::loop_local;
 pub use crate::owner::{EnterGuard, EventLoop, Turn, run};
 pub use crate::selector::kind::SelectorKind;
 pub use crate::selector::scripted::{Script, Step};

@@ -60,8 +60,8 @@ impl fmt::Display for ShutdownReport {
 }
 
 impl LoopState {
-    /// Cancels every task and turns until no blocking job runs or the grace is over. The loop must
-    /// be entered.
+    /// Cancels every task and turns until no blocking job runs that is worth waiting for, or the
+    /// grace is over. The loop must be entered.
     pub(crate) fn wind_down(&self, grace: Duration) -> ShutdownReport {
         let started = Instant::now();
         self.closing.set(true);
@@ -79,7 +79,7 @@ impl LoopState {
                 break;
             }
         }
-        while self.blocking.is_busy() {
+        while self.blocking.is_worth_waiting_for() {
             let left = grace.saturating_sub(started.elapsed());
             if left.is_zero() || self.turn(&mut |_| {}, Patience::AtMost(left)).is_err() {
                 break;
@@ -113,6 +113,9 @@ impl LoopState {
         }
         for ending in self.tasks.take_endings() {
             self.drop_ending(ending, None);
+        }
+        for value in self.locals.close() {
+            self.guard("the drop of a loop's value", || drop(value));
         }
         let mut timers = Vec::new();
         self.wheel.borrow_mut().advance(Tick::MAX, |waiter| timers.push(waiter));

@@ -37,6 +37,7 @@ fn without_a_loop_the_message_says_where_to_call_it() {
     assert_eq!(panic_of(Handle::current), no_loop("Handle::current"));
     assert_eq!(panic_of(|| Source::new(socket(), Interest::BOTH)), no_loop("Source::new"));
     assert_eq!(panic_of(|| time::pause()), no_loop("time::pause"));
+    assert_eq!(panic_of(wheelhouse::loop_local::<u8>), no_loop("loop_local"));
     let text = panic_of(|| AsyncFd::new(socket()));
     assert!(text.starts_with("no event loop is running on this thread: "), "{text}");
     let text = panic_of(|| time::timeout(Duration::ZERO, async {}));

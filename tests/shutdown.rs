@@ -54,6 +54,26 @@ fn an_idle_loop_shuts_down_at_once_and_clean() {
 }
 
 #[test]
+fn an_expendable_job_that_hangs_is_neither_waited_for_nor_reported() {
+    let (started, starts) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let (event_loop, hangs) = loop_with(|| {
+        let builder = wheelhouse::task::Builder::new().name("hangs").expendable();
+        let hangs = builder.spawn_blocking(move || {
+            started.send(()).unwrap();
+            gate.recv()
+        });
+        starts.recv_timeout(GUARD).unwrap();
+        hangs
+    });
+    let report = event_loop.shutdown(GUARD);
+    assert!(report.is_clean() && report.took < GUARD, "{report}");
+    assert_eq!(report.cancelled, 1, "the task that stood for it");
+    assert!(hangs.is_finished());
+    drop(open);
+}
+
+#[test]
 fn what_is_left_is_cancelled_and_counted() {
     let dropped = Rc::new(Cell::new(0));
     let (event_loop, tasks) = loop_with(|| {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::blocking::AboutJob;
 use crate::current;
 use crate::debug::report;
 use crate::structure::cancel::{CancelToken, Cancelled};
@@ -164,7 +165,8 @@ impl TaskGroup {
         T::Value: 'static,
     {
         let state = current::expect("TaskGroup::spawn_blocking");
-        let job = submit(&state, work, Location::caller());
+        let job =
+            submit(&state, work, AboutJob { location: Location::caller(), is_expendable: false });
         self.spawn(job)
     }
 

@@ -4,6 +4,7 @@ use std::future::{Future, pending};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
+use crate::blocking::AboutJob;
 use crate::current;
 use crate::event_loop::LoopState;
 use crate::reply::{Reply, reply};
@@ -92,6 +93,7 @@ pub fn current() -> Option<Id> {
 #[must_use = "a task builder does nothing until it spawns"]
 pub struct Builder {
     name: Option<Rc<Box<str>>>,
+    is_expendable: bool,
 }
 
 impl Builder {
@@ -103,6 +105,15 @@ impl Builder {
     /// Names the task, for reports and the task tree.
     pub fn name(mut self, name: impl AsRef<str>) -> Builder {
         self.name = Some(Rc::new(Box::from(name.as_ref())));
+        self
+    }
+
+    /// Makes a blocking job expendable: the end of the loop does not wait for it, nor reports it as
+    /// left behind; its thread goes on until it is done or the process ends. For work that may hang
+    /// and whose result nobody needs by then, such as looking up a name. It makes no difference to
+    /// tasks.
+    pub fn expendable(mut self) -> Builder {
+        self.is_expendable = true;
         self
     }
 
@@ -154,7 +165,8 @@ impl Builder {
         let location = Location::caller();
         let mut about = About::new(Kind::Blocking, location, state.polled.key());
         about.name = self.name;
-        let spawned = state.spawn(submit(&state, work, location), about);
+        let job = AboutJob { location, is_expendable: self.is_expendable };
+        let spawned = state.spawn(submit(&state, work, job), about);
         spawned.unwrap_or_else(JoinHandle::refused)
     }
 }
@@ -164,7 +176,7 @@ impl Builder {
 pub(crate) fn submit<F, T>(
     state: &LoopState,
     work: F,
-    location: &'static Location<'static>,
+    about: AboutJob,
 ) -> impl Future<Output = T> + use<F, T>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -181,7 +193,7 @@ where
     });
     let refused = match state.closing.get() {
         true => None,
-        false => state.blocking.submit(job, location).err(),
+        false => state.blocking.submit(job, about).err(),
     };
     await_job(answer, refused)
 }

@@ -23,6 +23,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "syscall.rs",
             "table.rs",
             "waiter.rs",
+            "locals.rs",
             "selector/mod.rs",
             "time/wheel.rs",
             "time/clock.rs",
@@ -66,6 +67,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
     Layer {
         says: "What users hold: a key and a way to the loop.",
         files: &[
+            "loop_local.rs",
             "task/yield_now.rs",
             "time/instant.rs",
             "task/join.rs",
