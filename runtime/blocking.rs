@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::debug::report;
+use crate::debug::report::{self, Witness};
 use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::{Key, Table};
@@ -143,9 +143,13 @@ impl BlockingPool {
     }
 
     fn spawn_thread(self: &Arc<Self>) -> io::Result<()> {
-        let pool = self.clone();
+        let (pool, witness) = (self.clone(), Witness::here());
         let thread = std::thread::Builder::new().name(self.settings.thread_name.clone());
-        thread.spawn(move || pool.work()).map(drop)
+        let work = move || {
+            let _ = Witness::set_here(witness);
+            pool.work();
+        };
+        thread.spawn(work).map(drop)
     }
 
     /// A thread of the pool.

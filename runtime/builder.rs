@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::debug::hooks::{Hooks, Observer};
 use crate::debug::metrics::Counters;
+use crate::debug::places::Places;
 use crate::event_loop::{Limits, LoopState};
 use crate::locals::Locals;
 use crate::owner::EventLoop;
@@ -17,7 +18,7 @@ use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
 use crate::selector::kind::SelectorKind;
-use crate::task::polled::Polled;
+use crate::task::polled::{Polled, Wait};
 use crate::task::queue::RunQueue;
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
@@ -49,6 +50,7 @@ pub struct Builder {
     blocking_keep_alive: Duration,
     slow_task_threshold: Option<Duration>,
     debug: bool,
+    records_places: bool,
     seed: Option<u64>,
     observer: Option<Box<dyn Observer>>,
 }
@@ -82,6 +84,7 @@ impl Builder {
             blocking_keep_alive: Duration::from_secs(10),
             slow_task_threshold: None,
             debug: false,
+            records_places: false,
             seed: None,
             observer: None,
         }
@@ -139,11 +142,23 @@ impl Builder {
     }
 
     /// Debug mode: polls that hold the loop for 100 ms are reported with the task's name and spawn
-    /// site, unless [`slow_task_threshold`](Self::slow_task_threshold) says another time. Default:
-    /// off; it reads the clock twice a poll.
+    /// site, unless [`slow_task_threshold`](Self::slow_task_threshold) says another time; and where
+    /// timers and sources are made is recorded. Default: off; it reads the clock twice a poll.
     pub fn debug(mut self, debug: bool) -> Builder {
         self.debug = debug;
+        self.records_places = debug;
         self
+    }
+
+    /// Records where timers and sources are made, without the rest of the debug mode.
+    pub(crate) fn record_places(mut self) -> Builder {
+        self.records_places = true;
+        self
+    }
+
+    /// The seed, unless the order is first in, first out.
+    pub(crate) fn seed_if_any(&self) -> Option<u64> {
+        self.seed
     }
 
     /// Reports polls that hold the loop for so long, as a `tracing` warning. Default: off.
@@ -191,7 +206,9 @@ impl Builder {
             batch: Cell::new(0),
             counters: Counters::default(),
             limits: Limits { polls_per_turn: self.polls_per_turn, budget: self.budget },
+            places: Places::new(self.records_places),
             hooks: self.into_hooks(),
+            root_waits: Cell::new(Wait::Unknown),
             stopping: Cell::new(false),
             closing: Cell::new(false),
             alarm: RefCell::new(alarm),

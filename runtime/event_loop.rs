@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::blocking::BlockingPool;
 use crate::debug::hooks::Hooks;
 use crate::debug::metrics::Counters;
+use crate::debug::places::Places;
 use crate::inbox::{Chore, Message};
 use crate::locals::Locals;
 use crate::pace::Pace;
@@ -22,7 +23,7 @@ use crate::reactor::Reactor;
 use crate::remote::Remote;
 use crate::selector::{Event, Selector};
 use crate::table::Key;
-use crate::task::polled::Polled;
+use crate::task::polled::{Polled, Wait};
 use crate::task::queue::{Lanes, RunQueue};
 use crate::task::table::Tasks;
 use crate::time::alarm::Alarm;
@@ -46,6 +47,9 @@ pub(crate) struct LoopState {
     pub(crate) batch: Cell<u32>,
     pub(crate) counters: Counters,
     pub(crate) hooks: Hooks,
+    pub(crate) places: Places,
+    /// What the future of `block_on` waits for: it has no slot to note it in.
+    pub(crate) root_waits: Cell<Wait>,
     pub(crate) limits: Limits,
     /// `stop` was asked for.
     pub(crate) stopping: Cell<bool>,

@@ -14,6 +14,7 @@
 //! current.rs          which loop this thread is on, and what is said when there is none
 //! owner.rs            EventLoop, which users own and turn; run
 //! builder.rs          every knob, with its default and the reason for it
+//! testing.rs          tests in one line: virtual time, a drawn order, nothing left behind
 //! group.rs            LoopGroup: several loops, a thread each
 //! handle.rs           Handle, the door for other threads, and RemoteHandle
 //! remote.rs           what every thread may hold of a loop: id, inbox, registrar
@@ -80,6 +81,7 @@
 //!   task_local.rs     values that hold for a task and what it spawns
 //! debug/              seeing into a running loop
 //!   metrics.rs        counters
+//!   places.rs         where timers and sources were made
 //!   tree.rs           the task tree, as a value to print
 //!   inspect.rs        reads both off the loop, and polls nothing
 //!   hooks.rs          the observer, the watch on slow polls, the seeded order
@@ -182,6 +184,7 @@ pub mod structure;
 mod syscall;
 mod table;
 pub mod task;
+pub mod testing;
 pub mod time;
 mod waiter;
 

@@ -7,7 +7,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -90,8 +90,24 @@ impl EventLoop {
     /// on.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let _entry = self.enter_to_run("EventLoop::block_on").handing_back();
-        let mut future = pin!(future);
+        // Declared first, as the future is to be dropped in its loop.
+        let running = self.enter_to_run("EventLoop::block_on").handing_back();
+        let future = pin!(future);
+        match self.drive(&running, future, || Some(Patience::Forever)) {
+            Some(output) => output,
+            None => unreachable!("it never gives up"),
+        }
+    }
+
+    /// Turns until `future` is ready, each time waiting as long as `patience` says, or until that
+    /// says `None`.
+    #[inline]
+    pub(crate) fn drive<F: Future>(
+        &self,
+        _running: &Running<'_>,
+        mut future: Pin<&mut F>,
+        patience: impl Fn() -> Option<Patience>,
+    ) -> Option<F::Output> {
         let output = Cell::new(None);
         let is_ready = Cell::new(false);
         let mut root = |cx: &mut Context<'_>| {
@@ -110,10 +126,10 @@ impl EventLoop {
         };
         self.state.queue.push(self.state.tasks.root());
         while !is_ready.get() {
-            self.turn_or_panic(&mut root);
+            self.turn_or_panic(&mut root, patience()?);
         }
         match output.take() {
-            Some(Ok(output)) => output,
+            Some(Ok(output)) => Some(output),
             Some(Err(payload)) => resume_unwind(payload),
             None => unreachable!("the output is set before the flag"),
         }
@@ -128,7 +144,7 @@ impl EventLoop {
     pub fn run_forever(&self) {
         let _entry = self.enter_to_run("EventLoop::run_forever").handing_back();
         while !self.state.stopping.take() {
-            self.turn_or_panic(&mut |_| {});
+            self.turn_or_panic(&mut |_| {}, Patience::Forever);
         }
     }
 
@@ -217,8 +233,13 @@ impl EventLoop {
         report
     }
 
+    /// The loop itself, for what knows its parts.
+    pub(crate) fn state(&self) -> &LoopState {
+        &self.state
+    }
+
     #[track_caller]
-    fn enter_to_run(&self, what: &str) -> Running<'_> {
+    pub(crate) fn enter_to_run(&self, what: &str) -> Running<'_> {
         assert!(
             !self.state.queue.is_in_turn(),
             "`{what}` was called from inside a turn of {} itself. To wait inside a task use \
@@ -231,8 +252,8 @@ impl EventLoop {
     }
 
     #[inline]
-    fn turn_or_panic(&self, root: &mut Root<'_>) {
-        if let Err(error) = self.state.turn(root, Patience::Forever) {
+    fn turn_or_panic(&self, root: &mut Root<'_>, patience: Patience) {
+        if let Err(error) = self.state.turn(root, patience) {
             panic!("the selector of {} failed: {error}", self.state.remote.label());
         }
     }
@@ -265,7 +286,7 @@ impl fmt::Debug for EventLoop {
 }
 
 /// The loop is entered and turns.
-struct Running<'a> {
+pub(crate) struct Running<'a> {
     state: &'a LoopState,
     hands_back: bool,
     _entry: Entry,

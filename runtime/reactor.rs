@@ -180,6 +180,10 @@ impl Reactor {
         self.sources.borrow().len()
     }
 
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.sources.borrow().iter().map(|(key, _)| key).collect()
+    }
+
     /// Whether anybody waits for a source.
     pub(crate) fn has_waiters(&self) -> bool {
         self.sources.borrow().iter().any(|(_, slot)| slot.has_waiters())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::debug::report;
+use crate::debug::report::{self, Witness};
 use crate::task::JoinError;
 
 pub(crate) fn reply<T>() -> (ReplySender<T>, Reply<T>) {
@@ -22,7 +22,7 @@ struct ReplyCell<T> {
 
 enum State<T> {
     Open(Option<Waker>),
-    Given(Result<T, JoinError>),
+    Given(Result<T, JoinError>, Option<Witness>),
     Taken,
 }
 
@@ -58,8 +58,10 @@ impl<T> Drop for ReplySender<T> {
 
 impl<T> ReplyCell<T> {
     fn give(&self, result: Result<T, JoinError>) {
+        // Who is to hear of a panic that nobody reads: it may be dropped on any thread.
+        let witness = if result.is_err() { Witness::here() } else { None };
         let mut state = self.lock();
-        let before = std::mem::replace(&mut *state, State::Given(result));
+        let before = std::mem::replace(&mut *state, State::Given(result, witness));
         drop(state);
         self.given.notify_all();
         // Outside the lock: a waker is foreign code.
@@ -77,9 +79,9 @@ impl<T> Drop for ReplyCell<T> {
     /// Both sides are gone, and nobody took the reply.
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let State::Given(Err(error)) = std::mem::replace(state, State::Taken) {
+        if let State::Given(Err(error), witness) = std::mem::replace(state, State::Taken) {
             if let Ok(payload) = error.try_into_panic() {
-                report::unread_panic(payload, None);
+                report::unread_panic_before(witness.as_ref(), payload, None);
             }
         }
     }
@@ -119,7 +121,7 @@ impl<T> Future for Reply<T> {
         let mut state = self.cell.lock();
         let before = match &mut *state {
             State::Open(kept) => kept.replace(waker),
-            State::Given(_) | State::Taken => return Poll::Ready(state.take()),
+            State::Given(..) | State::Taken => return Poll::Ready(state.take()),
         };
         drop(state);
         drop(before);
@@ -130,7 +132,7 @@ impl<T> Future for Reply<T> {
 impl<T> State<T> {
     fn take(&mut self) -> Result<T, JoinError> {
         match std::mem::replace(self, State::Taken) {
-            State::Given(result) => result,
+            State::Given(result, _) => result,
             State::Open(_) | State::Taken => {
                 panic!("a `RemoteHandle` was asked for its result after it had given it")
             }

@@ -128,6 +128,7 @@ impl LoopState {
         self.polled.lend(waker);
         // The root catches its own panics, to pass them to the caller of `block_on`.
         root(&mut Context::from_waker(waker));
+        self.root_waits.set(self.polled.waits());
         self.polled.end();
     }
 

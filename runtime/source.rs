@@ -363,6 +363,7 @@ impl Outcome<usize> {
 }
 
 impl Registration {
+    #[track_caller]
     fn new(
         state: &LoopState,
         fd: BorrowedFd<'_>,
@@ -377,6 +378,7 @@ impl Registration {
             state.reactor.remove(key);
             return Err(error);
         }
+        state.places.source_was_made(key, fd, || state.tasks.about(state.polled.key()));
         let short_means_empty = is_stream && remote.short_means_empty;
         Ok(Registration { remote, key, fd, short_means_empty })
     }

@@ -11,7 +11,9 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use support::{assert_nothing_left, rounds, run_checked_on, socket_pair, turn_until_idle};
+use support::{
+    assert_nothing_left, rounds, run_checked_on, run_with_panics, socket_pair, turn_until_idle,
+};
 use wheelhouse::io::{AsyncFd, Interest};
 use wheelhouse::task::{self, JoinHandle};
 use wheelhouse::time::sleep;
@@ -193,7 +195,7 @@ fn an_observer_sees_turns_and_polls_and_its_panics_do_no_harm() {
     for panics in [false, true] {
         let watch = Watch { panics, ..Watch::default() };
         let line = line!() + 2;
-        run_checked_on(EventLoop::builder().observer(watch.clone()), async {
+        run_with_panics(EventLoop::builder().observer(watch.clone()), async {
             let slow = builder("slow").spawn(async {
                 let start = std::time::Instant::now();
                 while start.elapsed() < Duration::from_millis(1) {}

@@ -14,9 +14,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use support::{Gate, panic_of, run_checked, text_of};
+use support::{Gate, panic_of, run_checked, run_with_panics, text_of};
 use wheelhouse::task::{AbortHandle, JoinError, JoinHandle};
 use wheelhouse::{spawn, yield_now};
+
+/// Runs what leaves panics unread.
+fn run_unread<F: Future>(future: F) -> F::Output {
+    run_with_panics(wheelhouse::EventLoop::builder(), future)
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PanicsIn {
@@ -259,12 +264,12 @@ fn for_every_case(check: impl Fn(Case)) {
 
 #[test]
 fn whatever_panics_whenever_it_comes_out_of_the_handle_and_nowhere_else() {
-    for_every_case(|case| run_checked(go_through(case)));
+    for_every_case(|case| run_unread(go_through(case)));
 }
 
 #[test]
 fn one_loop_survives_all_of_it() {
-    run_checked(async {
+    run_unread(async {
         let cases = RefCell::new(Vec::new());
         for_every_case(|case| cases.borrow_mut().push(case));
         for case in cases.take() {
@@ -275,7 +280,7 @@ fn one_loop_survives_all_of_it() {
 
 #[test]
 fn a_handle_dropped_while_its_thread_unwinds_swallows_the_panic_of_the_output() {
-    run_checked(async {
+    run_unread(async {
         let counts = Rc::new(Counts::default());
         let output = Output { panics: true, counts: counts.clone() };
         let inner = spawn(async move { output });
@@ -308,7 +313,7 @@ fn a_payload_whose_drop_panics_does_no_harm() {
             panic!("the payload itself");
         }
     }
-    run_checked(async {
+    run_unread(async {
         drop(spawn(async { std::panic::panic_any(Bomb) }));
         wheelhouse::call_soon(|| std::panic::panic_any(Bomb));
         some_batches().await;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use support::{
-    Trace, assert_took, catching, nap, noted, rounds, run_checked, run_virtual, text_of,
+    Trace, assert_took, catching, nap, noted, panic_of, rounds, run_checked, run_virtual, text_of,
     under_foreign_waker,
 };
 use wheelhouse::structure::{CancelReport, GroupError};
@@ -198,7 +198,9 @@ fn panics_in_drops_are_not_lost_and_hurt_nobody() {
             pending::<()>().await;
         });
         assert_eq!(catching(run).await.unwrap_err(), "the body's end");
-        // Of a group that is dropped nobody gets the failures: they are reported.
+    });
+    // Of a group that is dropped nobody gets the failures: they are reported.
+    let dropped = async {
         let run = TaskGroup::run(async |group| {
             group.spawn(async {
                 let _bomb = Bomb("reported");
@@ -208,7 +210,9 @@ fn panics_in_drops_are_not_lost_and_hurt_nobody() {
         });
         assert!(timeout(Duration::from_millis(1), run).await.is_err());
         yield_now().await;
-    });
+    };
+    let reports = panic_of(|| run_checked(dropped));
+    assert!(reports.contains("a task panicked and nobody awaited it: reported"), "{reports}");
 }
 
 #[test]

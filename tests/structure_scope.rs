@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use support::{
-    Gate, OnDrop, Trace, assert_took, catching, nap, noted, rounds, run_checked, run_virtual,
-    under_foreign_waker,
+    Gate, OnDrop, Trace, assert_took, catching, nap, noted, panic_of, rounds, run_checked,
+    run_virtual, under_foreign_waker,
 };
 use wheelhouse::structure::{Scope, ScopedJoinHandle};
 use wheelhouse::time::{Instant, sleep, timeout};
@@ -250,7 +250,9 @@ fn a_panic_in_the_drop_of_a_scopes_child_goes_on_in_the_parent() {
             pending::<()>().await;
         }));
         assert_eq!(result.await.unwrap_err(), "drop");
-        // While the scope itself is being dropped it is reported, and goes no further.
+    });
+    // While the scope itself is being dropped it is reported, and goes no further.
+    let dropped = async {
         let run = scope(async |s| {
             s.spawn(async {
                 let _bomb = Bomb("drop");
@@ -259,5 +261,7 @@ fn a_panic_in_the_drop_of_a_scopes_child_goes_on_in_the_parent() {
             pending::<()>().await;
         });
         assert!(timeout(Duration::from_millis(1), run).await.is_err());
-    });
+    };
+    let reports = panic_of(|| run_checked(dropped));
+    assert!(reports.contains("a child of a scope panicked outside a task: drop"), "{reports}");
 }

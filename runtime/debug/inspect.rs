@@ -49,6 +49,10 @@ impl LoopState {
         if self.queue.holds(key) || self.polled.key() == key {
             return WaitsFor::Nothing;
         }
+        self.in_words(waits)
+    }
+
+    fn in_words(&self, waits: Wait) -> WaitsFor {
         match waits {
             Wait::Unknown => WaitsFor::Unknown,
             Wait::Readable(fd) => WaitsFor::Readable(fd),
@@ -61,6 +65,28 @@ impl LoopState {
             Wait::Task(key) => WaitsFor::Task(self.id_of(key)),
             Wait::Blocking => WaitsFor::Blocking,
         }
+    }
+
+    /// What the future of `block_on` waits for.
+    pub(crate) fn root_waits_for(&self) -> WaitsFor {
+        self.in_words(self.root_waits.get())
+    }
+
+    /// Every task, timer and source that is there, in words.
+    pub(crate) fn left_behind(&self) -> Vec<String> {
+        let mut left: Vec<_> = self.dump().tasks().iter().map(TaskInfo::to_string).collect();
+        for (key, tick) in self.wheel.borrow().pending() {
+            let due = self.in_words(Wait::Timer(tick));
+            let origin = self.places.of_timer(key).map(|origin| format!(", {origin}"));
+            left.push(format!("a timer that {due}{}", origin.unwrap_or_default()));
+        }
+        for key in self.reactor.keys() {
+            left.push(match self.places.of_source(key) {
+                Some((fd, origin)) => format!("a source, descriptor {fd}, {origin}"),
+                None => "a source".to_owned(),
+            });
+        }
+        left
     }
 
     fn id_of(&self, key: Key) -> Id {

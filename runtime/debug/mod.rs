@@ -3,5 +3,6 @@
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod metrics;
+pub(crate) mod places;
 pub(crate) mod report;
 pub(crate) mod tree;

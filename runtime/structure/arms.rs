@@ -95,6 +95,12 @@ thread_local! {
     static STARTS: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Has the draws of this thread begin at `seed`: a test's, so that they differ from run to run and can
+/// be repeated.
+pub(crate) fn seed(seed: u64) {
+    STARTS.set(seed);
+}
+
 /// Which of `count` arms a fair `select!` polls first.
 ///
 /// Drawn from SplitMix64 (Steele, Lea, Flood 2014): a plain rotation could keep step with the loop

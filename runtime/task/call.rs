@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::current;
+use crate::debug::places::Site;
 use crate::inbox::Chore;
 use crate::remote::Remote;
 use crate::table::Key;
@@ -151,6 +152,11 @@ fn schedule(what: &str, when: Option<Instant>, call: impl FnOnce() + 'static) ->
             let tick = state.clock.tick_at(when.into_std());
             let waiter = Waiter::Task(handle.task);
             handle.timer = state.wheel.borrow_mut().insert(tick, waiter);
+            let site = state.places.site();
+            if site != Site::UNKNOWN {
+                let about = state.tasks.about(state.polled.key());
+                state.places.timer_was_filed(handle.timer, site, about);
+            }
             state.timer_was_set();
         }
         None => state.queue.push(handle.task),

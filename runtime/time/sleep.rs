@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::current;
+use crate::debug::places::Site;
 use crate::event_loop::LoopState;
 use crate::inbox::Chore;
 use crate::remote::Remote;
@@ -67,6 +68,8 @@ pub struct Sleep {
     timer: Key,
     /// Ticks it may be late.
     tolerance: u32,
+    /// Where it was made, in debug mode.
+    site: Site,
     stage: Stage,
 }
 
@@ -82,10 +85,12 @@ enum Stage {
 }
 
 impl Sleep {
+    #[inline]
+    #[track_caller]
     pub(crate) fn new(state: &LoopState, deadline: Instant, is_due: bool) -> Sleep {
         let stage = if is_due { Stage::Due } else { Stage::New };
-        let remote = state.remote.clone();
-        Sleep { remote, deadline, timer: Key::NONE, tolerance: 0, stage }
+        let (remote, site) = (state.remote.clone(), state.places.site());
+        Sleep { remote, deadline, timer: Key::NONE, tolerance: 0, site, stage }
     }
 
     /// When it is over.
@@ -140,6 +145,10 @@ impl Sleep {
         let waiter = state.polled.waiter(cx);
         let tick = self.tick(state);
         self.timer = state.wheel.borrow_mut().insert(tick, waiter);
+        if self.site != Site::UNKNOWN {
+            let about = state.tasks.about(state.polled.key());
+            state.places.timer_was_filed(self.timer, self.site, about);
+        }
         self.stage = Stage::Waiting;
         state.timer_was_set();
         state.polled.set_waits(Wait::Timer(tick));
@@ -246,7 +255,12 @@ fn round_within(exact: Tick, tolerance: u32) -> Tick {
 
 #[cfg(test)]
 mod tests {
-    use super::round_within;
+    use super::{Sleep, round_within};
+
+    #[test]
+    fn a_sleep_is_five_words() {
+        assert_eq!(std::mem::size_of::<Sleep>(), 40);
+    }
 
     #[test]
     fn tolerance_moves_a_deadline_later_within_it_and_onto_few_ticks() {

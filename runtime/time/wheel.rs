@@ -151,6 +151,11 @@ impl<T> Wheel<T> {
         self.entries.len()
     }
 
+    /// All that is pending, in no particular order.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (Key, Tick)> {
+        self.entries.iter().map(|(key, entry)| (key, entry.deadline))
+    }
+
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         self.entries.get_mut(key).map(|entry| &mut entry.value)
     }

@@ -22,12 +22,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use wheelhouse::testing::Test;
 use wheelhouse::{Builder, Clock, EventLoop};
 
 /// What should end does so before this, on the slowest machine.
 pub(crate) const GUARD: Duration = Duration::from_secs(30);
 
-/// Runs `future` on a fresh loop and asserts that it leaves nothing behind.
+/// Runs `future` on a fresh loop, first in first out, and asserts that it leaves nothing behind and
+/// no panic unread.
 #[track_caller]
 pub(crate) fn run_checked<F: Future>(future: F) -> F::Output {
     run_checked_on(EventLoop::builder(), future)
@@ -42,10 +44,19 @@ pub(crate) fn run_virtual<F: Future>(future: F) -> F::Output {
 /// As [`run_checked`], on a loop with these settings.
 #[track_caller]
 pub(crate) fn run_checked_on<F: Future>(builder: Builder, future: F) -> F::Output {
-    let event_loop = builder.build().unwrap();
-    let output = event_loop.block_on(future);
-    assert_nothing_left(&event_loop);
-    output
+    test_on(builder).run(future)
+}
+
+/// As [`run_checked_on`], where panics go unread on purpose.
+#[track_caller]
+pub(crate) fn run_with_panics<F: Future>(builder: Builder, future: F) -> F::Output {
+    test_on(builder).allow_unread_panics().run(future)
+}
+
+fn test_on(builder: Builder) -> Test {
+    let test = Test::on(builder).in_order();
+    // Miri takes its time.
+    if cfg!(miri) { test.time_limit(Duration::MAX) } else { test }
 }
 
 /// Settings for a loop on virtual time that jumps as by default.

@@ -57,6 +57,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "debug/report.rs",
             "reply.rs",
             "debug/hooks.rs",
+            "debug/places.rs",
             "blocking.rs",
         ],
     },
@@ -112,7 +113,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
     },
     Layer {
         says: "Whole loops: what makes them, owns them, and runs several.",
-        files: &["owner.rs", "builder.rs", "group.rs"],
+        files: &["owner.rs", "builder.rs", "testing.rs", "group.rs"],
     },
     Layer {
         says: DOORS,
