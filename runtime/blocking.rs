@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::affinity::Cores;
 use crate::debug::report::{self, Witness};
 use crate::inbox::Chore;
 use crate::remote::Remote;
@@ -28,6 +29,8 @@ pub(crate) struct PoolSettings {
     pub(crate) max_threads: usize,
     pub(crate) keep_alive: Duration,
     pub(crate) thread_name: String,
+    /// Where they run, if not where the loop does.
+    pub(crate) cores: Option<Cores>,
 }
 
 #[derive(Default)]
@@ -147,9 +150,16 @@ impl BlockingPool {
         let thread = std::thread::Builder::new().name(self.settings.thread_name.clone());
         let work = move || {
             let _ = Witness::set_here(witness);
+            pool.leave_the_loops_core();
             pool.work();
         };
         thread.spawn(work).map(drop)
+    }
+
+    fn leave_the_loops_core(&self) {
+        if let Some(Err(error)) = self.settings.cores.map(|cores| cores.let_this_thread_run()) {
+            tracing::warn!(%error, "a blocking thread stays on the core of its loop");
+        }
     }
 
     /// A thread of the pool.

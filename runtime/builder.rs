@@ -7,6 +7,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::affinity::Cores;
 use crate::blocking::{BlockingPool, PoolSettings};
 use crate::debug::hooks::{Hooks, Observer};
 use crate::debug::metrics::Counters;
@@ -48,6 +49,7 @@ pub struct Builder {
     budget: u32,
     max_blocking_threads: usize,
     blocking_keep_alive: Duration,
+    blocking_cores: Option<Cores>,
     slow_task_threshold: Option<Duration>,
     debug: bool,
     records_places: bool,
@@ -82,6 +84,7 @@ impl Builder {
             budget: 128,
             max_blocking_threads: 512,
             blocking_keep_alive: Duration::from_secs(10),
+            blocking_cores: None,
             slow_task_threshold: None,
             debug: false,
             records_places: false,
@@ -138,6 +141,12 @@ impl Builder {
     /// How long an idle thread of `spawn_blocking` stays. Default: 10 s.
     pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Builder {
         self.blocking_keep_alive = keep_alive;
+        self
+    }
+
+    /// Where the threads of `spawn_blocking` run, if not where the loop's own does.
+    pub(crate) fn blocking_cores(mut self, cores: Cores) -> Builder {
+        self.blocking_cores = Some(cores);
         self
     }
 
@@ -229,6 +238,7 @@ impl Builder {
             max_threads: self.max_blocking_threads,
             keep_alive: self.blocking_keep_alive,
             thread_name: format!("{name}-blocking"),
+            cores: self.blocking_cores,
         }
     }
 

@@ -112,6 +112,11 @@ impl Handle {
     pub fn name(&self) -> &str {
         &self.remote.name
     }
+
+    /// The loop in words, for messages.
+    pub(crate) fn label(&self) -> String {
+        self.remote.label()
+    }
 }
 
 impl fmt::Debug for Handle {

@@ -20,6 +20,7 @@
 //! remote.rs           what every thread may hold of a loop: id, inbox, registrar
 //! inbox.rs            what other threads write into, and the flag that says if the loop sleeps
 //! reply.rs            one result on its way back to another thread
+//! affinity.rs         which cores a thread may run on
 //! atomics.rs          std's atomics and locks, or loom's when the protocols are model-checked
 //! table.rs            the generational table, and the keys into it
 //! waiter.rs           one who waits: a task by its key, or anything else by its waker
@@ -155,6 +156,7 @@
 
 #![warn(missing_docs)]
 
+mod affinity;
 mod atomics;
 mod blocking;
 mod builder;
@@ -192,7 +194,7 @@ pub use crate::builder::Builder;
 pub use crate::debug::hooks::Observer;
 pub use crate::debug::metrics::Metrics;
 pub use crate::debug::tree::{TaskInfo, TaskTree, WaitsFor};
-pub use crate::group::LoopGroup;
+pub use crate::group::{GroupBuilder, LoopGroup};
 pub use crate::handle::{Handle, LoopClosed, RemoteHandle};
 pub use crate::loop_local::loop_local;
 pub use crate::owner::{EnterGuard, EventLoop, Turn, run};

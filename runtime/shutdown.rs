@@ -37,6 +37,9 @@ pub struct LeftBehind {
 pub enum LeftKind {
     /// A job on the blocking pool. Its thread runs on.
     BlockingJob,
+    /// A whole loop of a [`LoopGroup`](crate::LoopGroup), held by one of its tasks. Its thread runs
+    /// on; the location is where the group was made.
+    Loop,
 }
 
 impl ShutdownReport {
@@ -51,9 +54,10 @@ impl fmt::Display for ShutdownReport {
         write!(f, "{} tasks cancelled in {:?}", self.cancelled, self.took)?;
         for left in &self.left {
             match left.kind {
-                LeftKind::BlockingJob => write!(f, "; a blocking job did not stop")?,
+                LeftKind::BlockingJob => write!(f, "; a blocking job did not stop: spawned")?,
+                LeftKind::Loop => write!(f, "; a task held its loop: made")?,
             }
-            write!(f, ": spawned at {}", left.location)?;
+            write!(f, " at {}", left.location)?;
         }
         Ok(())
     }

@@ -247,7 +247,11 @@ fn a_remote_handle_asked_twice_says_so() {
 #[test]
 fn a_group_has_at_least_one_loop_and_knows_how_many() {
     let text = panic_of(|| LoopGroup::new(0));
-    assert_eq!(text, "`LoopGroup::new` was called with 0 loops: a group has at least one");
+    assert_eq!(
+        text,
+        "`LoopGroup` was asked for 0 loops: a group has at least one. Leave the number out to have \
+         one for each core."
+    );
     let group = LoopGroup::new(1).unwrap();
     let text = panic_of(|| group.handle(1));
     assert_eq!(text, "`LoopGroup::handle` was called with index 1, but the group has 1 loops");

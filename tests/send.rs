@@ -52,6 +52,7 @@ const _: () = {
     // Time: hyper demands it of timers.
     send_and_sync::<Sleep>();
     unpin::<Sleep>();
+    send_and_sync::<LoopGroup>();
     send_and_sync::<Interval>();
     unpin::<Interval>();
     send_and_sync::<Timeout<Sleep>>();

@@ -19,7 +19,7 @@ use support::{
 };
 use wheelhouse::task::{self, JoinError};
 use wheelhouse::time::sleep;
-use wheelhouse::{EventLoop, Handle, LoopGroup, RemoteHandle, spawn, spawn_blocking, yield_now};
+use wheelhouse::{EventLoop, Handle, RemoteHandle, spawn, spawn_blocking, yield_now};
 
 /// Runs `host` on a thread beside a loop that runs until it has ended.
 fn beside_a_loop<T: Send + 'static>(host: impl FnOnce(Handle) -> T + Send + 'static) -> T {
@@ -353,46 +353,6 @@ fn when_the_system_refuses_a_thread_the_caller_is_told_and_later_jobs_run() {
 }
 
 #[test]
-fn a_group_has_a_loop_a_thread_and_work_goes_between_them() {
-    let group = LoopGroup::new(3).unwrap();
-    assert_eq!((group.len(), group.handles().count(), group.is_empty()), (3, 3, false));
-    let threads: std::collections::HashSet<_> = group
-        .handles()
-        .map(|handle| handle.spawn(|| async { thread::current().id() }).wait().unwrap())
-        .collect();
-    assert_eq!(threads.len(), 3);
-    let (next, last) = (group.handle(1), group.handle(2));
-    let around = group.handle(0).spawn(move || async move {
-        let inner =
-            next.spawn(move || async move { last.spawn(|| async { 1 }).await.unwrap() + 10 });
-        inner.await.unwrap() + 100
-    });
-    assert_eq!(around.wait().unwrap(), 111);
-    let reports = group.shutdown(GUARD);
-    assert_eq!(reports.len(), 3);
-    assert!(reports.iter().all(wheelhouse::ShutdownReport::is_clean));
-}
-
-#[test]
-fn a_group_that_is_dropped_stops_its_loops_and_drops_their_tasks_there() {
-    let group = LoopGroup::new(2).unwrap();
-    let handles: Vec<_> = group.handles().collect();
-    let (sender, dropped) = mpsc::channel();
-    for handle in &handles {
-        let sender = sender.clone();
-        drop(handle.spawn(move || async move {
-            let home = thread::current().id();
-            let _guard = OnDrop::new(move || sender.send(home == thread::current().id()).unwrap());
-            pending::<()>().await;
-        }));
-        handle.spawn(yield_now).wait().unwrap();
-    }
-    drop((group, sender));
-    assert_eq!(dropped.iter().collect::<Vec<_>>(), [true, true]);
-    assert!(handles.iter().all(Handle::is_closed));
-}
-
-#[test]
 fn many_threads_spawn_await_and_cancel_without_losing_one() {
     beside_a_loop(|handle| {
         let threads: Vec<_> = (0..4)
@@ -443,19 +403,4 @@ fn a_remote_output_that_nobody_takes_is_dropped() {
         assert!(kept.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     });
     assert_eq!(drops.load(Ordering::SeqCst), 2);
-}
-
-#[test]
-fn a_group_may_be_dropped_on_one_of_its_own_threads() {
-    let group = LoopGroup::new(2).unwrap();
-    let (first, second) = (group.handle(0), group.handle(1));
-    let (done, dropped) = mpsc::channel();
-    first
-        .call_soon(move || {
-            drop(group);
-            done.send(()).unwrap();
-        })
-        .unwrap();
-    dropped.recv().unwrap();
-    assert!(second.is_closed(), "the other one's thread was joined");
 }

@@ -20,6 +20,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
         says: "Plain values and rules. They know no loop; a descriptor is a number to them.",
         files: &[
             "atomics.rs",
+            "affinity.rs",
             "syscall.rs",
             "table.rs",
             "waiter.rs",
