@@ -34,6 +34,8 @@ use wheelhouse_runtime::io::{Direction, Interest, Source};
 use wheelhouse_runtime::time::{Duration, Instant, Sleep, sleep_until};
 use wheelhouse_runtime::yield_now;
 
+use crate::platform::ERRORS_OF_ONE_CONNECTION;
+
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 const WARN_EVERY: Duration = Duration::from_secs(1);
@@ -58,6 +60,7 @@ const SHORTAGES: &[Errno] = &[
     Errno::NOSPC,
 ];
 
+/// Beside those that only some systems have.
 const OF_ONE_CONNECTION: &[Errno] = &[
     Errno::CONNABORTED,
     Errno::CONNREFUSED,
@@ -67,8 +70,6 @@ const OF_ONE_CONNECTION: &[Errno] = &[
     Errno::INTR,
     Errno::NETDOWN,
     Errno::NETUNREACH,
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    Errno::NONET,
     Errno::NOPROTOOPT,
     Errno::OPNOTSUPP,
     // A firewall of Linux.
@@ -81,6 +82,7 @@ fn fault_of(error: &io::Error) -> Fault {
     match Errno::from_io_error(error) {
         Some(errno) if SHORTAGES.contains(&errno) => Fault::Shortage,
         Some(errno) if OF_ONE_CONNECTION.contains(&errno) => Fault::Connection,
+        Some(errno) if ERRORS_OF_ONE_CONNECTION.contains(&errno) => Fault::Connection,
         _ => Fault::Listener,
     }
 }

@@ -161,13 +161,14 @@ fn run_on_virtual_time<F: Future>(future: F) -> F::Output {
 fn errors_of_single_connections_are_skipped_at_once() {
     run_on_virtual_time(async {
         let start = Instant::now();
-        let faulty = Faulty::new(OF_ONE_CONNECTION.iter().copied());
+        let skipped = [OF_ONE_CONNECTION, ERRORS_OF_ONE_CONNECTION].concat();
+        let faulty = Faulty::new(skipped.clone());
         faulty.accept_later().await.unwrap();
-        assert_eq!(faulty.calls.get(), OF_ONE_CONNECTION.len() + 1);
+        assert_eq!(faulty.calls.get(), skipped.len() + 1);
 
-        let faulty = Faulty::new(OF_ONE_CONNECTION.iter().copied());
+        let faulty = Faulty::new(skipped.clone());
         faulty.poll_accept().await.unwrap();
-        assert_eq!(faulty.calls.get(), OF_ONE_CONNECTION.len() + 1);
+        assert_eq!(faulty.calls.get(), skipped.len() + 1);
         assert!(start.elapsed() < PAUSE_MIN);
     });
 }

@@ -1,19 +1,15 @@
 //! From what users write, such as `"localhost:8080"`, to socket addresses.
 //!
-//! Only a name needs a thread: getaddrinfo(3) blocks, so it is called on the loop's pool. A
-//! literal, written as text or given as a value, is answered on the spot, with no thread and no
-//! wait. Which it is, is decided before anything is awaited, so that futures do not depend on what
-//! they were asked with.
+//! Only a name has to be looked up (`dns.rs`), on a thread. A literal, written as text or given as a
+//! value, is answered on the spot, with no thread and no wait. Which it is, is decided before
+//! anything is awaited, so that futures do not depend on what they were asked with.
 
+use std::fmt;
 use std::io;
-use std::net::{
-    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6,
-    ToSocketAddrs as StdToSocketAddrs,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use wheelhouse_runtime::spawn_blocking;
-
-use self::sealed::Question;
+pub(crate) use self::sealed::Question;
+use crate::dns;
 
 /// What can be turned into socket addresses. Implemented here only, as in tokio:
 ///
@@ -22,18 +18,23 @@ use self::sealed::Question;
 /// * text with a port, `"127.0.0.1:80"`, `"[::1]:80"`, `"example.org:80"`; a host and a port,
 ///   `("example.org", 80)`.
 ///
-/// Text that is an address is answered at once. Text that is a name is looked up on a thread of the
-/// blocking pool.
+/// Text that is an address is answered at once. Text that is a name is looked up: see
+/// [`lookup_host`].
 pub trait ToSocketAddrs: sealed::Ask {}
 
 /// Looks up a name; addresses are only passed on. The order is the system's order of preference.
 ///
-/// Cancel safe. A look-up under way cannot be stopped: its thread goes on and what it finds is
-/// dropped.
+/// The system's resolver blocks, so it runs on the loop's blocking pool. Whoever asks for a name
+/// that is being looked up waits for the same answer, and an answer is kept for 60 s (256 names a
+/// loop); failures are not kept. When a [connect](crate::TcpStream::connect) fails at every address
+/// of a host, its answer is forgotten.
+///
+/// Cancel safe. A look-up under way cannot be stopped: it goes on for others and for the next to
+/// ask. The end of the loop does not wait for it.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if a text has no port or a bad one; what the resolver says.
+/// `InvalidInput` if a text has no port or a bad one; what the resolver says, with the name.
 ///
 /// # Panics
 ///
@@ -58,10 +59,34 @@ pub async fn lookup_host<A: ToSocketAddrs>(
 
 /// The addresses, of which there may be none.
 pub(crate) async fn resolve<A: ToSocketAddrs>(host: A) -> io::Result<Vec<SocketAddr>> {
-    match host.ask() {
-        Question::Answered(addresses) => Ok(addresses),
-        Question::Malformed(why) => Err(io::Error::new(io::ErrorKind::InvalidInput, why)),
-        Question::Name(host, port) => look_up(host, port).await,
+    host.ask().answer().await
+}
+
+impl Question {
+    /// The addresses, of which there may be none.
+    pub(crate) async fn answer(&self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Question::Answered(addresses) => Ok(addresses.clone()),
+            Question::Malformed(why) => Err(io::Error::new(io::ErrorKind::InvalidInput, *why)),
+            Question::Name(host, port) => dns::look_up(host, *port).await,
+        }
+    }
+
+    /// The answer was of no use: asked again, it is to be looked up again.
+    pub(crate) fn forget_answer(&self) {
+        if let Question::Name(host, _) = self {
+            dns::forget(host);
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Question::Name(host, _) => f.write_str(host),
+            Question::Answered(addresses) => write!(f, "{addresses:?}"),
+            Question::Malformed(why) => f.write_str(why),
+        }
     }
 }
 
@@ -84,15 +109,6 @@ pub(crate) fn first_that_works<R>(
 /// The error for a name that stands for nothing.
 pub(crate) fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the host has no address")
-}
-
-async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let name = host.clone();
-    let job = spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter));
-    match job.await {
-        Ok(found) => found,
-        Err(error) => Err(io::Error::other(format!("looking up `{name}` failed: {error}"))),
-    }
 }
 
 fn ask_text(text: &str) -> Question {

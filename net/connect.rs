@@ -3,7 +3,7 @@
 //! A non-blocking connect says `EINPROGRESS` and ends later, with an event. The event alone proves
 //! nothing: the socket's error is fetched and its peer asked for (`Source::connect`) before it is
 //! called connected. The socket is registered only after connect(2) was called, as one that is idle
-//! reports itself as closed.
+//! reports itself as closed. Which of a host's addresses is tried when is the business of `race.rs`.
 //!
 //! # Connecting to oneself
 //!
@@ -13,15 +13,21 @@
 //! connection is closed and reported as refused, which is what it would have been with any other
 //! source port.
 
+use std::future::Future;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use wheelhouse_runtime::io::{Ready, Source};
+use wheelhouse_runtime::time::{Instant, timeout_at};
 
-use crate::addr::no_address;
+use crate::addr::{Question, no_address};
+use crate::connect_error::ConnectError;
+use crate::connect_options::ConnectOptions;
+use crate::race::Race;
 
 /// A TCP socket that does not block, unbound and unconnected.
 pub(crate) fn new_socket(domain: Domain) -> io::Result<Socket> {
@@ -30,22 +36,50 @@ pub(crate) fn new_socket(domain: Domain) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Connects to the addresses in turn until one answers. The error is that of the last.
-pub(crate) async fn connect_to_any(
-    addresses: Vec<SocketAddr>,
+/// Connects to the first of the addresses that answers.
+pub(crate) async fn connect(
+    question: Question,
+    options: ConnectOptions,
 ) -> io::Result<Source<net::TcpStream>> {
-    let mut last_error = None;
-    for address in addresses {
-        match connect_to(address).await {
-            Ok(source) => return Ok(source),
-            Err(error) => last_error = Some(error),
-        }
-    }
-    Err(last_error.unwrap_or_else(no_address))
+    let deadline = options.timeout.map(|limit| Instant::now() + limit);
+    let limit = options.timeout.unwrap_or_default();
+    let too_late =
+        |what: &str| io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {limit:?}"));
+    let addresses = match within(deadline, question.answer()).await {
+        Some(answer) => options.reachable(answer?)?,
+        None => return Err(too_late(&format!("`{question}` was not looked up"))),
+    };
+    let head_start = options.head_start;
+    // Each attempt owns what it is made with, so that all of it is `Send`.
+    let attempt = {
+        let options = Arc::new(options);
+        move |address| connect_to(address, options.clone())
+    };
+    let mut race = Race::new(addresses, head_start, attempt);
+    let failures = match within(deadline, &mut race).await {
+        Some(Ok(source)) => return Ok(source),
+        Some(Err(failures)) => failures,
+        None => return Err(ConnectError::timed_out(race.give_up(|| too_late("no answer")))),
+    };
+    // Perhaps the host has moved.
+    question.forget_answer();
+    Err(ConnectError::of(failures).unwrap_or_else(no_address))
 }
 
-async fn connect_to(address: SocketAddr) -> io::Result<Source<net::TcpStream>> {
+/// `None` when the deadline, if there is one, came first.
+async fn within<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        None => Some(future.await),
+        Some(deadline) => timeout_at(deadline, future).await.ok(),
+    }
+}
+
+async fn connect_to(
+    address: SocketAddr,
+    options: Arc<ConnectOptions>,
+) -> io::Result<Source<net::TcpStream>> {
     let socket = new_socket(Domain::for_address(address))?;
+    options.apply(&socket, address)?;
     connect_socket(socket, address).await
 }
 
@@ -54,13 +88,17 @@ pub(crate) async fn connect_socket(
     socket: Socket,
     address: SocketAddr,
 ) -> io::Result<Source<net::TcpStream>> {
-    let ready = match socket.connect(&address.into()) {
-        Ok(()) => Ready::WRITABLE,
-        Err(error) if is_under_way(&error) => Ready::EMPTY,
+    let is_connected = match socket.connect(&address.into()) {
+        Ok(()) => true,
+        Err(error) if is_under_way(&error) => false,
         Err(error) => return Err(error),
     };
+    let ready = if is_connected { Ready::WRITABLE } else { Ready::EMPTY };
     let source = Source::stream(net::TcpStream::from(OwnedFd::from(socket)), ready)?;
-    source.connect().await?;
+    // With TCP fast open one that is connected has no peer yet: nothing more is to be asked.
+    if !is_connected {
+        source.connect().await?;
+    }
     refuse_self(source.get_ref(), address)?;
     Ok(source)
 }

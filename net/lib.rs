@@ -7,14 +7,20 @@
 //!
 //! ```text
 //! lib.rs          this map
-//! addr.rs         from what users write to socket addresses: literals at once, names on a thread
+//! platform.rs     where systems differ
+//! dns.rs          looking up names: on a thread, one look-up a name, answers kept for a minute
+//! addr.rs         from what users write to socket addresses: literals at once, names through dns.rs
+//! race.rs         which of a host's addresses is tried when
+//! connect_error.rs    what went wrong at each of them
+//! connect_options.rs  how a connection is to be opened
 //! connect.rs      opening a connection, and telling a real one from what only looks like one
 //! accept.rs       what the errors of accept mean: whose fault, and when to try again
 //! tcp/            the types of TCP
 //!   listener.rs   TcpListener
 //!   socket.rs     TcpSocket: a socket before it connects or listens
 //!   stream.rs     TcpStream: reading, writing, readiness
-//!   options.rs    the options of a TcpStream, and what differs between systems
+//!   options.rs    the options of a TcpStream
+//!   linux.rs      the options that only Linux has
 //! split.rs        a TcpStream in two halves, borrowed or owned
 //! compat/         the traits of others
 //!   futures_io.rs AsyncRead and AsyncWrite of futures-io
@@ -40,8 +46,15 @@ mod accept;
 mod addr;
 mod compat;
 mod connect;
+mod connect_error;
+mod connect_options;
+mod dns;
+mod platform;
+mod race;
 mod split;
 pub mod tcp;
 
 pub use crate::addr::{ToSocketAddrs, lookup_host};
+pub use crate::connect_error::ConnectError;
+pub use crate::connect_options::ConnectOptions;
 pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};

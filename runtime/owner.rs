@@ -71,6 +71,9 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// sleep on between turns. A host that watches it level-triggered calls
 /// `turn(Some(Duration::ZERO))` when it is readable; an edge-triggered host turns until
 /// [`Turn::more`] is false.
+///
+/// Timers are part of that on Linux. macOS and the BSDs have no descriptor that is a timer: there a
+/// host waits no longer than until [`next_deadline`](Self::next_deadline), and turns then too.
 pub struct EventLoop {
     state: Rc<LoopState>,
 }

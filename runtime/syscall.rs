@@ -87,7 +87,11 @@ pub(crate) fn connect_result(fd: impl AsFd) -> io::Result<()> {
 /// What a stream socket needs once, before the first write.
 pub(crate) fn prepare_stream(fd: impl AsFd) -> io::Result<()> {
     #[cfg(target_vendor = "apple")]
-    socket2::SockRef::from(&fd).set_nosigpipe(true)?;
+    if let Err(error) = socket2::SockRef::from(&fd).set_nosigpipe(true) {
+        // What they say of a connection that is reset already.
+        let is_gone = Errno::from_io_error(&error) == Some(Errno::INVAL);
+        return Err(if is_gone { Errno::CONNRESET.into() } else { error });
+    }
     let _ = fd;
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! A listener or a socket makes streams, a stream makes halves; nothing here knows its maker. The
 //! policies have files of their own beside this folder: `connect.rs` and `accept.rs`.
 
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod linux;
 mod listener;
 mod options;
 mod socket;

@@ -1,8 +1,8 @@
 //! The options of a [`TcpStream`]. They are single system calls, work on any thread and wait for
 //! nothing.
 //!
-//! Where an option exists on some systems only, it is here or in `socket.rs`. For one that is
-//! missing, wrap the stream with `socket2::SockRef::from(&stream)`.
+//! Those that exist on Linux only are in `linux.rs`. For one that is missing, wrap the stream with
+//! `socket2::SockRef::from(&stream)`.
 
 use std::io;
 use std::time::Duration;
@@ -112,26 +112,6 @@ impl TcpStream {
             }
             None => self.sock_ref().set_keepalive(false),
         }
-    }
-
-    /// `TCP_QUICKACK`: whether what comes is acknowledged at once.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    pub fn quickack(&self) -> io::Result<bool> {
-        self.sock_ref().tcp_quickack()
-    }
-
-    /// Sets `TCP_QUICKACK`. It does not last: the system goes back and forth by itself.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
-        self.sock_ref().set_tcp_quickack(quickack)
     }
 
     fn sock_ref(&self) -> SockRef<'_> {

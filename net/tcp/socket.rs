@@ -298,26 +298,6 @@ impl TcpSocket {
     pub fn set_zero_linger(&self) -> io::Result<()> {
         self.set_linger(Some(Duration::ZERO))
     }
-
-    /// `SO_BINDTODEVICE`: the network interface it is tied to.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    pub fn device(&self) -> io::Result<Option<Vec<u8>>> {
-        self.socket.device()
-    }
-
-    /// Sets `SO_BINDTODEVICE`: ties it to a network interface, `b"eth0"`; `None` unties it.
-    ///
-    /// # Errors
-    ///
-    /// The system's: `PermissionDenied`, no such interface.
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    pub fn bind_device(&self, interface: Option<&[u8]>) -> io::Result<()> {
-        self.socket.bind_device(interface)
-    }
 }
 
 fn clamped(size: usize) -> u32 {

@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 
 use wheelhouse_runtime::io::{Direction, Interest, Ready, Source};
 
-use crate::addr::{ToSocketAddrs, resolve};
-use crate::connect::connect_to_any;
+use crate::addr::ToSocketAddrs;
+use crate::connect::connect;
+use crate::connect_options::ConnectOptions;
 
 /// What `try_read_buf` offers to fill in one call: it is cleared first, which costs.
 const FILL_MAX: usize = 64 * 1024;
@@ -52,24 +53,49 @@ pub struct TcpStream {
 
 /// Making one and giving it away.
 impl TcpStream {
-    /// Connects to the addresses in turn until one answers.
+    /// Connects to the first of the addresses that answers.
+    ///
+    /// They are not tried one after another, nor all at once (RFC 8305): each has a head start of
+    /// 250 ms before the next is tried beside it, at once if it fails, and IPv6 and IPv4 take turns,
+    /// beginning with what the system prefers. When one is connected the others are closed.
     ///
     /// A stream that comes out is connected. One whose both ends are the same socket is not counted
     /// as such: it comes about when nobody listens on a port of the ephemeral range and the system
     /// picks that port as the source; here it is `ConnectionRefused`.
     ///
-    /// Cancel safe: the attempt is closed.
+    /// Cancel safe: the attempts are closed.
     ///
     /// # Errors
     ///
-    /// The last address's; `InvalidInput` if there is none.
+    /// The address's; if there are several, one of the kind of the last one's that tells of all of
+    /// them ([`ConnectError`](crate::ConnectError)); `InvalidInput` if there is none; what
+    /// [`lookup_host`](crate::lookup_host) says of a name.
     ///
     /// # Panics
     ///
     /// If no loop is running on this thread.
     pub async fn connect<A: ToSocketAddrs>(address: A) -> io::Result<TcpStream> {
-        let addresses = resolve(address).await?;
-        connect_to_any(addresses).await.map(TcpStream::from_source)
+        TcpStream::connect_with(ConnectOptions::new(), address).await
+    }
+
+    /// As [`connect`](Self::connect), with settings.
+    ///
+    /// Cancel safe: the attempts are closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect). `TimedOut` when the time is up, which tells what had become of
+    /// each attempt by then; what the system says of a setting; `AddrNotAvailable` if the local
+    /// address is of a family of which the host has no address.
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    pub async fn connect_with<A: ToSocketAddrs>(
+        options: ConnectOptions,
+        address: A,
+    ) -> io::Result<TcpStream> {
+        connect(address.ask(), options).await.map(TcpStream::from_source)
     }
 
     /// Takes over a stream of std and makes it non-blocking.

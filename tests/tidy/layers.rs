@@ -129,15 +129,31 @@ pub(crate) const RUNTIME: &[Layer] = &[
 pub(crate) const NET: &[Layer] = &[
     Layer {
         says: "Rules: addresses, what errors mean, how to connect. They know no type of ours.",
-        files: &["addr.rs", "accept.rs", "connect.rs"],
+        files: &[
+            "platform.rs",
+            "dns.rs",
+            "addr.rs",
+            "accept.rs",
+            "race.rs",
+            "connect_error.rs",
+            "connect_options.rs",
+            "connect.rs",
+        ],
     },
     Layer {
         says: "Sockets. A listener knows the stream it accepts, never the other way round.",
-        files: &["tcp/stream.rs", "split.rs", "tcp/options.rs", "tcp/listener.rs", "tcp/socket.rs"],
+        files: &[
+            "tcp/stream.rs",
+            "split.rs",
+            "tcp/options.rs",
+            "tcp/listener.rs",
+            "tcp/socket.rs",
+            "tcp/linux.rs",
+        ],
     },
     Layer { says: "The traits of others, one file each.", files: &["compat/futures_io.rs"] },
     Layer { says: DOORS, files: &["compat/mod.rs", "tcp/mod.rs", "lib.rs"] },
-    Layer { says: TESTS, files: &["accept_tests.rs"] },
+    Layer { says: TESTS, files: &["accept_tests.rs", "dns_tests.rs", "race_tests.rs"] },
 ];
 
 pub(crate) const DOORS: &str = "Doors: they name their children and pass them on; no logic.";
