@@ -24,6 +24,9 @@
 //! split.rs        a TcpStream in two halves, borrowed or owned
 //! compat/         the traits of others
 //!   futures_io.rs AsyncRead and AsyncWrite of futures-io
+//!   scratch.rs    a buffer a thread, for traits that offer uninitialised memory
+//!   tokio.rs      AsyncRead and AsyncWrite of tokio (feature `tokio-io`)
+//!   hyper.rs      hyper's Read, Write, Timer, Executor (feature `hyper`)
 //! ```
 //!
 //! # What holds for every socket
@@ -44,7 +47,7 @@
 
 mod accept;
 mod addr;
-mod compat;
+pub mod compat;
 mod connect;
 mod connect_error;
 mod connect_options;

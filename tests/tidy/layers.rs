@@ -151,7 +151,10 @@ pub(crate) const NET: &[Layer] = &[
             "tcp/linux.rs",
         ],
     },
-    Layer { says: "The traits of others, one file each.", files: &["compat/futures_io.rs"] },
+    Layer {
+        says: "The traits of others, one file each.",
+        files: &["compat/futures_io.rs", "compat/scratch.rs", "compat/tokio.rs", "compat/hyper.rs"],
+    },
     Layer { says: DOORS, files: &["compat/mod.rs", "tcp/mod.rs", "lib.rs"] },
     Layer { says: TESTS, files: &["accept_tests.rs", "dns_tests.rs", "race_tests.rs"] },
 ];
