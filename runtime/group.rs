@@ -310,12 +310,26 @@ impl LoopGroup {
                 own.handle.label()
             );
         }
+        if !self.is_at_home() {
+            return self.abandon();
+        }
         self.stop(grace);
         let started = Instant::now();
         let until = started.checked_add(grace.saturating_add(PATIENCE));
         let location = self.location;
         let ended = self.members.drain(..).map(|member| member.end(started, until, location));
         ended.collect()
+    }
+
+    /// In a fork of the process there are no such threads.
+    fn is_at_home(&self) -> bool {
+        self.members.iter().all(|member| member.handle.is_at_home())
+    }
+
+    /// Joins nobody, nor touches what belongs to threads that are not there.
+    fn abandon(&mut self) -> Vec<ShutdownReport> {
+        let abandoned = self.members.drain(..).map(std::mem::forget);
+        abandoned.map(|()| ShutdownReport::default()).collect()
     }
 
     fn stop(&self, grace: Duration) {
@@ -331,6 +345,9 @@ impl Drop for LoopGroup {
     /// Stops the loops without grace and waits for their threads, but for the one that drops the
     /// group.
     fn drop(&mut self) {
+        if !self.is_at_home() {
+            self.abandon();
+        }
         self.stop(Duration::ZERO);
         let here = std::thread::current().id();
         for thread in self.members.iter_mut().filter_map(|member| member.thread.take()) {

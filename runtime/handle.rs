@@ -113,6 +113,11 @@ impl Handle {
         &self.remote.name
     }
 
+    /// Whether this is the process that made the loop.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.remote.is_at_home()
+    }
+
     /// The loop in words, for messages.
     pub(crate) fn label(&self) -> String {
         self.remote.label()
@@ -246,7 +251,7 @@ impl<T> RemoteHandle<T> {
     ///
     /// # Panics
     ///
-    /// On the loop's own thread, where it could never end.
+    /// On the loop's own thread, where it could never end, unless the loop is closed.
     #[track_caller]
     pub fn wait(self) -> Result<T, JoinError> {
         self.forbid_own_thread("wait");
@@ -264,7 +269,7 @@ impl<T> RemoteHandle<T> {
     ///
     /// # Panics
     ///
-    /// On the loop's own thread.
+    /// On the loop's own thread, unless the loop is closed.
     #[track_caller]
     pub fn wait_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, RemoteHandle<T>> {
         self.forbid_own_thread("wait_timeout");
@@ -296,7 +301,7 @@ impl<T> RemoteHandle<T> {
     #[track_caller]
     fn forbid_own_thread(&self, what: &str) {
         assert!(
-            std::thread::current().id() != self.remote.thread,
+            std::thread::current().id() != self.remote.thread || self.remote.is_closed(),
             "`RemoteHandle::{what}` was called on the thread of {}, which has to run the task: it \
              would wait for ever. Use `.await`.",
             self.remote.label()

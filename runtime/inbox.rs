@@ -114,9 +114,16 @@ impl Inbox {
         empty
     }
 
+    /// Whoever was to wake the loop could not: it counts as asleep again. If it woke up by itself
+    /// meanwhile, the next sender makes a needless call.
+    pub(crate) fn was_not_woken(&self) {
+        let _ = self.asleep.swap(true, Ordering::AcqRel);
+    }
+
     /// The loop runs again: messages need no wake-up.
     pub(crate) fn wake_up(&self) {
-        // Only the loop sets it, so a busy one sees here that it never did.
+        // Only the loop sets it (but for senders that could not wake it), so a busy one sees here
+        // that it never did.
         if self.asleep.load(Ordering::Relaxed) {
             let _ = self.rouse();
         }

@@ -74,6 +74,12 @@ pub fn run<F: Future>(future: F) -> F::Output {
 ///
 /// Timers are part of that on Linux. macOS and the BSDs have no descriptor that is a timer: there a
 /// host waits no longer than until [`next_deadline`](Self::next_deadline), and turns then too.
+///
+/// # Forks
+///
+/// A child made by `fork` shares the selector and the timer of its parent. In the child the loop and
+/// its sockets can be dropped, and the parent notices nothing; turning it there panics. A task that
+/// forks must not await anything in the child: let it `exec` or exit, or return and make a new loop.
 pub struct EventLoop {
     state: Rc<LoopState>,
 }
@@ -228,8 +234,13 @@ impl EventLoop {
 
     /// Cancels every task, turns until all have stopped and no blocking job runs or `grace` is
     /// over, and closes the loop. A job that still runs is left to its thread.
+    ///
+    /// In a child made by `fork` it only drops what there is: see [Forks](Self#forks).
     #[track_caller]
     pub fn shutdown(self, grace: Duration) -> ShutdownReport {
+        if !self.state.remote.is_at_home() {
+            return ShutdownReport::default();
+        }
         let running = self.enter_to_run("EventLoop::shutdown");
         let report = self.state.wind_down(grace);
         drop(running);
@@ -247,6 +258,12 @@ impl EventLoop {
             !self.state.queue.is_in_turn(),
             "`{what}` was called from inside a turn of {} itself. To wait inside a task use \
              `.await`; to run a second loop use a second thread.",
+            self.state.remote.label()
+        );
+        assert!(
+            self.state.remote.is_at_home(),
+            "`{what}` was called in a fork of the process that made {}: both would take events \
+             from one selector. Make a new loop in the child process.",
             self.state.remote.label()
         );
         let entry = current::enter(&self.state, what);
@@ -305,7 +322,7 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.hands_back {
+        if self.hands_back && self.state.remote.is_at_home() {
             self.state.hand_back(false);
         }
         self.state.queue.set_in_turn(false);

@@ -2,6 +2,10 @@
 //!
 //! Handles, wakers and sources keep an `Arc` of this. It outlives the loop; then the inbox is
 //! closed.
+//!
+//! It also knows the process. A child made by `fork` has copies of all our descriptors, and they
+//! are the same epoll and the same timer as the parent's: what the child deregisters, the parent no
+//! longer hears of. So in the child a loop can be dropped, and does nothing else.
 
 use std::fmt;
 use std::io;
@@ -11,6 +15,9 @@ use std::thread::ThreadId;
 
 use crate::inbox::{Chore, Inbox, Message};
 use crate::selector::Registrar;
+
+/// How often one sender asks for a wake-up that the system refuses.
+const WAKE_ATTEMPTS: usize = 8;
 
 /// Which loop of this process. Never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +40,7 @@ pub(crate) struct Remote {
     pub(crate) id: LoopId,
     pub(crate) name: String,
     pub(crate) thread: ThreadId,
+    process: u32,
     pub(crate) registrar: Arc<dyn Registrar>,
     /// Whether a short read or write proves that the next edge will come.
     pub(crate) short_means_empty: bool,
@@ -49,6 +57,7 @@ impl Remote {
             id: LoopId::next(),
             name,
             thread: std::thread::current().id(),
+            process: std::process::id(),
             registrar,
             short_means_empty,
             inbox: Inbox::new(),
@@ -90,6 +99,11 @@ impl Remote {
         self.inbox.is_closed()
     }
 
+    /// Whether this is the process that made the loop, and not a fork of it. A system call.
+    pub(crate) fn is_at_home(&self) -> bool {
+        std::process::id() == self.process
+    }
+
     /// The error of an operation on a source of this loop from a thread that is not the loop's.
     #[cold]
     pub(crate) fn foreign_error(&self, what: &str) -> io::Error {
@@ -117,9 +131,20 @@ impl Remote {
         }
     }
 
+    /// Wakes a loop that slept. A refusal is a rare thing (mio itself deals with a full eventfd),
+    /// but the loop has no other way to learn of its message, so it is not taken for an answer.
     fn wake_selector(&self) {
-        if let Err(error) = self.registrar.wake() {
-            // The selector itself is broken then; the loop's next wait reports it.
+        let mut refused = None;
+        for _ in 0..WAKE_ATTEMPTS {
+            match self.registrar.wake() {
+                Ok(()) => return,
+                Err(error) => refused = Some(error),
+            }
+            std::thread::yield_now();
+        }
+        // The next who has something for the loop is to try again.
+        self.inbox.was_not_woken();
+        if let Some(error) = refused {
             tracing::error!(%error, "could not wake {}", self.label());
         }
     }

@@ -440,8 +440,10 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // It may have been closed behind our back; the slot must be freed all the same.
-        let _ = self.remote.registrar.deregister(self.fd);
+        if self.remote.is_at_home() {
+            // It may have been closed behind our back; the slot must be freed all the same.
+            let _ = self.remote.registrar.deregister(self.fd);
+        }
         match current::of(self.remote.id) {
             Some(state) => state.reactor.remove(self.key).into_iter().for_each(drop),
             None => self.remote.post_chore(Chore::FreeSource(self.key)),

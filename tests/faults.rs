@@ -311,6 +311,42 @@ fn a_burst_from_another_thread_costs_one_wake_up() {
     assert_nothing_left(&event_loop);
 }
 
+/// Row 16.
+#[test]
+fn a_wake_up_that_the_system_refuses_is_asked_for_again() {
+    const EAGAIN: i32 = 11;
+    let script = Script::default();
+    let event_loop = scripted(&script).build().unwrap();
+    let handle = event_loop.handle();
+    turn_until_idle(&event_loop);
+    // A sleeping loop is woken all the same: this waits for ever otherwise.
+    for refusals in 1..8 {
+        script.fail_wake(EAGAIN, refusals);
+        let (handle, spawned) = (handle.clone(), event_loop.metrics().spawned);
+        let thread = std::thread::spawn(move || handle.spawn(|| async { 1 }).wait().unwrap());
+        while event_loop.metrics().spawned == spawned {
+            let _ = event_loop.turn(None).unwrap();
+        }
+        turn_until_idle(&event_loop);
+        assert_eq!(thread.join().unwrap(), 1);
+        turn_until_idle(&event_loop);
+    }
+    // One who gives up leaves it to the next, and no message is lost.
+    script.fail_wake(EAGAIN, 8);
+    std::thread::scope(|threads| {
+        threads.spawn(|| handle.call_soon(|| ()).unwrap());
+    });
+    assert!(!support::is_readable(&event_loop, Duration::ZERO));
+    let before = event_loop.metrics().messages;
+    std::thread::scope(|threads| {
+        threads.spawn(|| handle.call_soon(|| ()).unwrap());
+    });
+    assert!(support::is_readable(&event_loop, GUARD));
+    turn_until_idle(&event_loop);
+    assert_eq!(event_loop.metrics().messages - before, 2);
+    assert_nothing_left(&event_loop);
+}
+
 #[test]
 fn host_code_that_spawns_much_between_turns_signals_once() {
     let script = Script::default();

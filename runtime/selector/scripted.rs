@@ -72,6 +72,8 @@ struct State {
     emulated_edges: bool,
     /// The `errno` with which to fail registrations, and how many more times.
     refusal: Option<(i32, usize)>,
+    /// The same for wake-ups.
+    wake_refusal: Option<(i32, usize)>,
     waits: usize,
     wakes: usize,
     registrations: usize,
@@ -109,6 +111,12 @@ impl Script {
     /// (the limit of watches). The real selector does not hear of them.
     pub fn fail_register(&self, errno: i32, times: usize) {
         self.state().refusal = (times > 0).then_some((errno, times));
+    }
+
+    /// Fails the next `times` wake-ups with this `errno`, as `EAGAIN` when an eventfd is full. The
+    /// real selector does not hear of them.
+    pub fn fail_wake(&self, errno: i32, times: usize) {
+        self.state().wake_refusal = (times > 0).then_some((errno, times));
     }
 
     /// How many waits there were.
@@ -149,16 +157,27 @@ impl Script {
     }
 
     fn refuse_registration(&self) -> io::Result<()> {
+        refuse(&mut self.state().refusal)
+    }
+
+    /// Counts a wake-up, and says whether it may be.
+    fn count_wake(&self) -> io::Result<()> {
         let mut state = self.state();
-        let Some((errno, times)) = state.refusal else { return Ok(()) };
-        state.refusal = (times > 1).then_some((errno, times - 1));
-        Err(io::Error::from_raw_os_error(errno))
+        state.wakes += 1;
+        refuse(&mut state.wake_refusal)
     }
 
     /// A panic elsewhere leaves the state whole: no update of it can panic halfway.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Fails as often as it is to.
+fn refuse(refusal: &mut Option<(i32, usize)>) -> io::Result<()> {
+    let Some((errno, times)) = *refusal else { return Ok(()) };
+    *refusal = (times > 1).then_some((errno, times - 1));
+    Err(io::Error::from_raw_os_error(errno))
 }
 
 /// A selector that does what a [`Script`] says with what the one inside it reports.
@@ -298,7 +317,7 @@ impl Registrar for ScriptedRegistrar {
     }
 
     fn wake(&self) -> io::Result<()> {
-        self.script.state().wakes += 1;
+        self.script.count_wake()?;
         self.real.wake()
     }
 
