@@ -35,6 +35,7 @@
 //! selector/           the contract with the operating system, in prose and as a trait
 //!   mio.rs            epoll and kqueue, through mio
 //!   polling.rs        the same through polling; the one file with unsafe, behind a feature
+//!   script.rs         which faults a test wants, and what it then asks
 //!   scripted.rs       a real selector, made to misbehave on request
 //!   kind.rs           which of them there are to choose from
 //!   contract.rs       the contract as a test, clause by clause, over every selector
@@ -199,7 +200,7 @@ pub use crate::handle::{Handle, LoopClosed, RemoteHandle};
 pub use crate::loop_local::loop_local;
 pub use crate::owner::{EnterGuard, EventLoop, Turn, run};
 pub use crate::selector::kind::SelectorKind;
-pub use crate::selector::scripted::{Script, Step};
+pub use crate::selector::script::{Script, Step};
 pub use crate::shutdown::{LeftBehind, LeftKind, ShutdownReport};
 pub use crate::structure::as_completed::as_completed;
 pub use crate::structure::cancel::CancelToken;

@@ -9,7 +9,8 @@ use std::io;
 
 #[cfg(feature = "polling")]
 use super::polling::PollingSelector;
-use super::scripted::{Script, ScriptedSelector};
+use super::script::Script;
+use super::scripted::ScriptedSelector;
 use super::{Selector, mio::MioSelector};
 
 /// Which selector a loop waits with.

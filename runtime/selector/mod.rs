@@ -39,6 +39,7 @@ pub(crate) mod kind;
 mod mio;
 #[cfg(feature = "polling")]
 mod polling;
+pub(crate) mod script;
 pub(crate) mod scripted;
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 
 use super::kind::SelectorKind;
-use super::scripted::{Script, ScriptedSelector};
+use super::script::Script;
+use super::scripted::ScriptedSelector;
 use super::{Event, Interest, Ready, Registrar, Selector};
 use crate::table::Key;
 

@@ -36,6 +36,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
         files: &[
             "selector/mio.rs",
             "selector/polling.rs",
+            "selector/script.rs",
             "selector/scripted.rs",
             "selector/kind.rs",
             "time/alarm.rs",
