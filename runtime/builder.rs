@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::panic::Location;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ impl EventLoop {
     /// # Errors
     ///
     /// When the system refuses a descriptor.
+    #[track_caller]
     pub fn new() -> io::Result<EventLoop> {
         EventLoop::builder().build()
     }
@@ -170,7 +172,7 @@ impl Builder {
         self.seed
     }
 
-    /// Reports polls that hold the loop for so long, as a `tracing` warning. Default: off.
+    /// Reports polls that hold the loop for so long, as [`debug`](Self::debug) does. Default: off.
     pub fn slow_task_threshold(mut self, threshold: Duration) -> Builder {
         self.slow_task_threshold = Some(threshold);
         self
@@ -230,6 +232,29 @@ impl Builder {
             remote,
         };
         Ok(EventLoop::from_state(state))
+    }
+
+    /// Makes the loop, runs a future on it, and closes it: [`run`](crate::run) with settings
+    /// (`asyncio.run(main(), debug=True)`).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](crate::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wheelhouse_runtime::time::{Duration, sleep};
+    /// use wheelhouse_runtime::{Clock, EventLoop};
+    /// let an_hour_in_no_time = EventLoop::builder().clock(Clock::Virtual { settle: None });
+    /// an_hour_in_no_time.run(async { sleep(Duration::from_secs(3600)).await });
+    /// ```
+    #[track_caller]
+    pub fn run<F: Future>(self, future: F) -> F::Output {
+        match self.build() {
+            Ok(event_loop) => event_loop.run_and_close(future, "Builder::run"),
+            Err(error) => panic!("`Builder::run` could not make an event loop: {error}"),
+        }
     }
 
     fn pool_settings(&self) -> PoolSettings {

@@ -217,6 +217,8 @@ impl LoopState {
         if !self.remote.inbox().is_filled() {
             return;
         }
+        // The world was not quiet, even if nothing of this becomes runnable.
+        self.may_jump.set(false);
         let mut messages = self.messages.take();
         self.remote.inbox().take(&mut messages);
         self.counters.messages.add(messages.len());

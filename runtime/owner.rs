@@ -43,18 +43,10 @@ const RUN_GRACE: Duration = Duration::from_secs(5);
 /// ```
 #[track_caller]
 pub fn run<F: Future>(future: F) -> F::Output {
-    let event_loop = match EventLoop::new() {
-        Ok(event_loop) => event_loop,
+    match EventLoop::new() {
+        Ok(event_loop) => event_loop.run_and_close(future, "run"),
         Err(error) => panic!("`run` could not make an event loop: {error}"),
-    };
-    let entered = current::enter(&event_loop.state, "run");
-    let output = catch_unwind(AssertUnwindSafe(|| event_loop.block_on(future)));
-    drop(entered);
-    let report = event_loop.shutdown(RUN_GRACE);
-    if !report.is_clean() {
-        tracing::warn!("`run` ended with something left: {report}");
     }
-    output.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
 /// An event loop. It belongs to the thread that made it and runs there, by
@@ -106,6 +98,19 @@ impl EventLoop {
             Some(output) => output,
             None => unreachable!("it never gives up"),
         }
+    }
+
+    /// What [`run`] and [`Builder::run`](crate::Builder::run) do with the loop they made.
+    #[track_caller]
+    pub(crate) fn run_and_close<F: Future>(self, future: F, what: &str) -> F::Output {
+        let entered = current::enter(&self.state, what);
+        let output = catch_unwind(AssertUnwindSafe(|| self.block_on(future)));
+        drop(entered);
+        let report = self.shutdown(RUN_GRACE);
+        if !report.is_clean() {
+            tracing::warn!("`{what}` ended with something left: {report}");
+        }
+        output.unwrap_or_else(|payload| resume_unwind(payload))
     }
 
     /// Turns until `future` is ready, each time waiting as long as `patience` says, or until that

@@ -126,8 +126,12 @@ impl LoopState {
         let waker = self.tasks.root_waker();
         self.polled.begin(key, self.limits.budget);
         self.polled.lend(waker);
+        let started = self.hooks.times_polls().then(Instant::now);
         // The root catches its own panics, to pass them to the caller of `block_on`.
         root(&mut Context::from_waker(waker));
+        if let Some(started) = started {
+            self.hooks.poll_ended(started, || self.tasks.about(key));
+        }
         self.root_waits.set(self.polled.waits());
         self.polled.end();
     }

@@ -12,7 +12,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use support::{
-    assert_nothing_left, rounds, run_checked_on, run_with_panics, socket_pair, turn_until_idle,
+    assert_nothing_left, rounds, run_checked_on, run_with_panics, socket_pair, stderr_of_child,
+    turn_until_idle,
 };
 use wheelhouse::io::{AsyncFd, Interest};
 use wheelhouse::task::{self, JoinHandle};
@@ -218,4 +219,29 @@ fn debug_mode_and_a_threshold_change_nothing_but_what_is_reported() {
             assert_eq!(spawn(async move { n }).await.unwrap(), n);
         }
     });
+}
+
+/// The future of `block_on` is no task: for an observer, a place where a loop was made is no place
+/// where something was spawned.
+#[test]
+fn an_observer_does_not_take_the_root_for_a_task() {
+    let watch = Watch::default();
+    run_checked_on(EventLoop::builder().observer(watch.clone()), yield_now());
+    assert!(watch.polls.borrow().is_empty());
+    assert!(watch.turns.get() >= 2);
+}
+
+/// Without a subscriber of `tracing`, whom debug mode names is on stderr.
+#[test]
+fn debug_mode_names_a_root_that_holds_the_loop() {
+    let name = "debug_mode_names_a_root_that_holds_the_loop";
+    let line = line!() + 3;
+    let said = stderr_of_child(name, || {
+        let debug = EventLoop::builder().debug(true).slow_task_threshold(Duration::from_millis(1));
+        debug.run(async { std::thread::sleep(Duration::from_millis(2)) });
+    });
+    let Some(said) = said else { return };
+    let place = format!("the future of `block_on` (loop made at tests/inspect.rs:{line}:");
+    assert!(said.contains(&place), "{said}");
+    assert!(said.contains(" ms; long work belongs in `spawn_blocking`"), "{said}");
 }

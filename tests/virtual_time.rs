@@ -14,7 +14,8 @@ use support::{
 use wheelhouse::io::AsyncFd;
 use wheelhouse::time::{self, Instant, sleep};
 use wheelhouse::{
-    Builder, Clock, EventLoop, Script, SelectorKind, Step, spawn, spawn_blocking, yield_now,
+    Builder, Clock, EventLoop, Handle, Script, SelectorKind, Step, call_later, spawn,
+    spawn_blocking, yield_now,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -49,6 +50,27 @@ fn a_year_passes_at_once_and_every_sleeper_sees_its_own_time() {
     });
     assert_eq!(trace.take(), "1d 20d 300d 365d");
     assert!(started.elapsed() < GUARD);
+}
+
+/// What comes through the inbox may make nothing runnable, and is still something that happened.
+#[test]
+fn a_loop_that_is_stopped_jumps_no_further() {
+    let event_loop = virtual_time().build().unwrap();
+    let trace = Trace::default();
+    {
+        let _here = event_loop.enter();
+        let (short, long) = (trace.clone(), trace.clone());
+        call_later(MS, move || {
+            short.note("stop");
+            Handle::current().stop();
+        });
+        call_later(HOUR, move || long.note("later"));
+    }
+    event_loop.run_forever();
+    assert_eq!((trace.take().as_str(), ms(&event_loop)), ("stop", 1));
+    event_loop.block_on(async { sleep(HOUR).await });
+    assert_eq!(trace.take(), "later");
+    assert_nothing_left(&event_loop);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::debug::report;
 use crate::task::queue::RunQueue;
-use crate::task::table::About;
+use crate::task::table::{About, Kind};
+
+const REMEDY: &str = "long work belongs in `spawn_blocking`";
 
 /// Watches a loop from inside: install one with [`Builder::observer`](crate::Builder::observer).
 ///
@@ -70,16 +72,10 @@ impl Hooks {
         }
         let Some(about) = about() else { return };
         if is_slow {
-            guard(|| {
-                tracing::warn!(
-                    task = about.name().unwrap_or("unnamed"),
-                    spawned_at = %about.location,
-                    took_us = took.as_micros() as u64,
-                    "a task held the loop; long work belongs in `spawn_blocking`"
-                );
-            });
+            guard(|| warn_of(&about, took));
         }
-        if let Some(observer) = &self.observer {
+        // The root is no task: the observer would take where the loop was made for a spawn site.
+        if let Some(observer) = self.observer.as_ref().filter(|_| about.kind != Kind::Root) {
             guard(|| observer.task_polled(about.name(), about.location, took));
         }
     }
@@ -103,6 +99,27 @@ fn split_mix(state: &Cell<u64>) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
+}
+
+/// Names who held the loop. What somebody asked for must be seen, also where nothing is set up to
+/// see it.
+fn warn_of(about: &About, took: Duration) {
+    let (task, at, is_root) = (about.name(), about.location, about.kind == Kind::Root);
+    let took_us = took.as_micros() as u64;
+    if !tracing::dispatcher::has_been_set() {
+        let who = match task {
+            _ if is_root => format!("the future of `block_on` (loop made at {at})"),
+            Some(name) => format!("the task {name:?} (spawned at {at})"),
+            None => format!("a task (spawned at {at})"),
+        };
+        eprintln!("wheelhouse: {who} held the loop for {} ms; {REMEDY}", took.as_millis());
+    } else if is_root {
+        let what = "the future of `block_on` held the loop";
+        tracing::warn!(loop_made_at = %at, took_us, "{what}; {REMEDY}");
+    } else {
+        let task = task.unwrap_or("unnamed");
+        tracing::warn!(task, spawned_at = %at, took_us, "a task held the loop; {REMEDY}");
+    }
 }
 
 fn guard(run: impl FnOnce()) {

@@ -104,10 +104,16 @@ impl Trace {
 /// The test binary runs itself again with only that test, which then gets here and runs `test`.
 #[track_caller]
 pub(crate) fn in_child(name: &str, test: impl FnOnce()) {
+    let _said = stderr_of_child(name, test);
+}
+
+/// As [`in_child`], and what it said on stderr; `None` in the child itself.
+#[track_caller]
+pub(crate) fn stderr_of_child(name: &str, test: impl FnOnce()) -> Option<String> {
     const MARK: &str = "WHEELHOUSE_TEST_CHILD";
     if std::env::var_os(MARK).is_some_and(|child| child == name) {
         test();
-        return;
+        return None;
     }
     let child = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
@@ -119,6 +125,37 @@ pub(crate) fn in_child(name: &str, test: impl FnOnce()) {
         (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success(), "the child ended with {}:\n{out}\n{err}", child.status);
     assert!(out.contains("1 passed"), "the child ran no test named {name}:\n{out}");
+    Some(err.into_owned())
+}
+
+/// What an example prints, on stdout and on stderr. `cargo test` builds it; it must end well, and in
+/// time.
+#[track_caller]
+pub(crate) fn output_of_example(name: &str) -> (String, String) {
+    // The test binary is in `deps`, beside the folder of the examples.
+    let this = std::env::current_exe().unwrap();
+    let path = this.parent().unwrap().parent().unwrap().join("examples").join(name);
+    let started = Command::new(&path)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn();
+    let mut child = started.unwrap_or_else(|error| {
+        panic!("{}: {error}. `cargo test` builds it, or `cargo build --examples`.", path.display())
+    });
+    let began = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > GUARD {
+            child.kill().unwrap();
+            panic!("examples/{name}.rs does not end");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success(), "{name}: {}: {stderr}", output.status);
+    (stdout, stderr)
 }
 
 /// The text of the panic that `run` must end in.
