@@ -84,14 +84,8 @@ impl BlockingPool {
             self.work_came.notify_one();
             return Ok(());
         }
-        if state.threads >= self.settings.max_threads {
-            return Ok(());
-        }
-        match self.spawn_thread() {
-            Ok(()) => {
-                state.threads += 1;
-                Ok(())
-            }
+        match self.grow(&mut state) {
+            Ok(()) => Ok(()),
             // The threads that are there will come to it.
             Err(error) if state.threads > 0 => {
                 tracing::warn!(%error, "the blocking pool could not grow");
@@ -145,6 +139,15 @@ impl BlockingPool {
         unstarted
     }
 
+    /// Starts a thread if there are jobs for it and the settings allow it.
+    fn grow(self: &Arc<Self>, state: &mut PoolState) -> io::Result<()> {
+        if state.idle < state.queue.len() && state.threads < self.settings.max_threads {
+            self.spawn_thread()?;
+            state.threads += 1;
+        }
+        Ok(())
+    }
+
     fn spawn_thread(self: &Arc<Self>) -> io::Result<()> {
         let (pool, witness) = (self.clone(), Witness::here());
         let thread = std::thread::Builder::new().name(self.settings.thread_name.clone());
@@ -163,7 +166,7 @@ impl BlockingPool {
     }
 
     /// A thread of the pool.
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         while let Some((work, key)) = self.next_job() {
             // What is left to panic is the drop of an output that nobody waits for any more.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
@@ -177,11 +180,14 @@ impl BlockingPool {
     }
 
     /// Waits for a job; `None` sends the thread home.
-    fn next_job(&self) -> Option<(Work, Key)> {
+    fn next_job(self: &Arc<Self>) -> Option<(Work, Key)> {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
                 let key = state.running.insert(job.about);
+                // A thread that the system refused when a job came is asked for again: the job may
+                // be what this one waits for. Another refusal was told of the first time.
+                let _ = self.grow(&mut state);
                 return Some((job.work, key));
             }
             if state.closed {

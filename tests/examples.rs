@@ -24,6 +24,11 @@ const EXAMPLES: &[(&str, &str)] = &[
         "in time\nthe slow future is dropped\nthe deadline has elapsed\nthe task is dropped\n\
          cancelled: true\nthe detached task has ended\n",
     ),
+    (
+        "tolerance",
+        "late by up to 0 ms: 1000 wake-ups\nlate by up to 1 ms: 1000 wake-ups\n\
+         late by up to 10 ms: 120 wake-ups\nlate by up to 100 ms: 30 wake-ups\n",
+    ),
     ("blocking", "tick 1\ntick 2\ntick 3\nthe job is done\npanicked: true\n"),
     (
         "signals_shutdown",

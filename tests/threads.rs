@@ -352,6 +352,45 @@ fn when_the_system_refuses_a_thread_the_caller_is_told_and_later_jobs_run() {
     });
 }
 
+/// Row 52, when there is a thread already: the job waits, and the thread is asked for again.
+#[test]
+#[cfg(target_os = "linux")]
+#[cfg_attr(miri, ignore = "child processes and limits are not for Miri")]
+fn when_the_pool_cannot_grow_no_job_is_lost_and_it_grows_later() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    in_child("when_the_pool_cannot_grow_no_job_is_lost_and_it_grows_later", || {
+        let before = getrlimit(Resource::As);
+        let event_loop = EventLoop::new().unwrap();
+        event_loop.block_on(async {
+            let (open, gate) = mpsc::channel::<()>();
+            let (started, starts) = mpsc::channel();
+            let first = spawn_blocking(move || {
+                started.send(()).unwrap();
+                gate.recv().unwrap();
+            });
+            starts.recv_timeout(GUARD).unwrap();
+            let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages: u64 = status.split(' ').next().unwrap().parse().unwrap();
+            let current = Some(pages * 4096 + (256 << 10));
+            setrlimit(Resource::As, Rlimit { current, maximum: before.maximum }).unwrap();
+            // These two wait for each other, so they need two threads.
+            let both = Arc::new(Barrier::new(2));
+            let (one, two) = (both.clone(), both);
+            let second = spawn_blocking(move || one.wait().is_leader());
+            let third = spawn_blocking(move || two.wait().is_leader());
+            assert_eq!(event_loop.metrics().blocking_threads, 1);
+            assert_eq!(event_loop.metrics().blocking_jobs, 3);
+            setrlimit(Resource::As, before).unwrap();
+            open.send(()).unwrap();
+            first.await.unwrap();
+            assert_ne!(second.await.unwrap(), third.await.unwrap());
+            assert_eq!(event_loop.metrics().blocking_threads, 2);
+        });
+        assert_nothing_left(&event_loop);
+    });
+}
+
 #[test]
 fn many_threads_spawn_await_and_cancel_without_losing_one() {
     beside_a_loop(|handle| {

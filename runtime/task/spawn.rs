@@ -47,7 +47,9 @@ where
 ///
 /// Cancelling the task drops a job that has not started; one that runs goes on, and its result is
 /// dropped. A panic in the closure is the task's panic. When the system refuses the pool's first
-/// thread, the task panics with a message that says so.
+/// thread, the task panics with a message that says so; when it refuses another one, the job waits
+/// for the threads that are there, and the thread is asked for again whenever one of them takes a
+/// job.
 ///
 /// # Panics
 ///

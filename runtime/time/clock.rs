@@ -128,6 +128,13 @@ impl LoopClock {
         }
     }
 
+    /// Puts a virtual clock to a moment, be it past: what no monotonic clock does, and some did.
+    #[cfg(test)]
+    pub(crate) fn set_to(&self, elapsed: Duration) {
+        let hand = self.hand.as_ref().expect("a virtual clock");
+        hand.elapsed_ns.set(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     #[inline]
     fn ns_since_origin(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.origin);
@@ -146,6 +153,10 @@ pub(crate) fn ticks_to_duration(ticks: Tick) -> Duration {
 pub(crate) fn duration_to_ticks(duration: Duration) -> Tick {
     u64::try_from(duration.as_nanos() >> TICK_SHIFT).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[path = "clock_tests.rs"]
+mod clock_tests;
 
 #[cfg(test)]
 mod tests {

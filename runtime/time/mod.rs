@@ -2,8 +2,37 @@
 //!
 //! A deadline is a tick of 1.024 us, rounded up. The wheel files it in O(1); before the loop waits,
 //! it sets the alarm to the earliest one; when the alarm ends the wait, the wheel hands out who
-//! waited, in order. Deadlines are on the monotonic clock, which stands still while the machine is
-//! suspended.
+//! waited, in order.
+//!
+//! # Which clock
+//!
+//! Deadlines are on the system's monotonic clock, `CLOCK_MONOTONIC` on Linux, which is also std's.
+//!
+//! * **Suspend**: the clock stands still while the machine is suspended. A sleep of an hour that is
+//!   suspended for two ends after an hour of being awake: timeouts do not all fire at once when a
+//!   laptop is opened.
+//! * **Wall clock**: setting the date, leap seconds and time zones touch nothing here.
+//!
+//! What has to happen at a time of day, or so long after something whatever the machine did
+//! meanwhile, asks the wall clock again and again:
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use wheelhouse_runtime::time::{Duration, sleep};
+//!
+//! /// Waits for a time of day; late by a minute at most when the date is set or the machine was
+//! /// suspended.
+//! async fn until(time: SystemTime) {
+//!     while let Ok(left) = time.duration_since(SystemTime::now()) {
+//!         sleep(left.min(Duration::from_secs(60))).await;
+//!     }
+//! }
+//! # wheelhouse_runtime::run(async {
+//! let soon = SystemTime::now() + Duration::from_millis(2);
+//! until(soon).await;
+//! assert!(SystemTime::now() >= soon);
+//! # });
+//! ```
 
 pub(crate) mod alarm;
 pub(crate) mod clock;

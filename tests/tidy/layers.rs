@@ -123,7 +123,13 @@ pub(crate) const RUNTIME: &[Layer] = &[
     },
     Layer {
         says: TESTS,
-        files: &["time/wheel_tests.rs", "selector/rig.rs", "selector/contract.rs", "loom_tests.rs"],
+        files: &[
+            "time/clock_tests.rs",
+            "time/wheel_tests.rs",
+            "selector/rig.rs",
+            "selector/contract.rs",
+            "loom_tests.rs",
+        ],
     },
 ];
 
