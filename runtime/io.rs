@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
+pub use crate::address::Address;
 pub use crate::reactor::Direction;
 pub use crate::selector::{Interest, Ready};
 pub use crate::source::Source;

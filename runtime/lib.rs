@@ -27,8 +27,10 @@
 //! reactor.rs          sources by key: what they are ready for, and who waits for it
 //! source.rs           one registered descriptor, and how an operation on it waits
 //! loop_local.rs       a value for each loop
-//! stream.rs           what a source does with a stream socket: receive, send, connect, accept
+//! stream.rs           what a source does with a stream: receive, send, connect, accept
+//! datagram.rs         what a source does with a datagram socket: receive from, send to, peek
 //! io.rs               AsyncFd: any descriptor at all
+//! address.rs          socket addresses, which the runtime only passes on
 //! syscall.rs          the system calls on descriptors, where systems differ
 //! signal.rs           signals as a source
 //! blocking.rs         the thread pool for calls that block
@@ -157,11 +159,13 @@
 
 #![warn(missing_docs)]
 
+mod address;
 mod affinity;
 mod atomics;
 mod blocking;
 mod builder;
 mod current;
+mod datagram;
 mod debug;
 mod event_loop;
 mod group;

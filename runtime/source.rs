@@ -47,6 +47,19 @@ struct Registration {
     fd: RawFd,
     /// A short read or write proves that the next edge will come.
     short_means_empty: bool,
+    /// It is read and written, not received from and sent to.
+    is_file: bool,
+}
+
+/// What is known of a descriptor when it is registered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A stream socket.
+    Stream,
+    /// Any other socket.
+    Socket,
+    /// No socket.
+    File,
 }
 
 impl<T: AsFd> Source<T> {
@@ -77,7 +90,7 @@ impl<T: AsFd> Source<T> {
     #[track_caller]
     pub fn try_new(io: T, interest: Interest) -> Result<Source<T>, (T, io::Error)> {
         let state = current::expect("Source::new");
-        match Registration::new(&state, io.as_fd(), interest, Ready::EMPTY, false) {
+        match Registration::new(&state, io.as_fd(), interest, Ready::EMPTY, Kind::Socket) {
             Ok(registration) => Ok(Source { registration, io }),
             Err(error) => Err((io, error)),
         }
@@ -97,7 +110,26 @@ impl<T: AsFd> Source<T> {
     pub fn stream(io: T, ready: Ready) -> io::Result<Source<T>> {
         let state = current::expect("Source::stream");
         syscall::prepare_stream(&io)?;
-        let registration = Registration::new(&state, io.as_fd(), Interest::STREAM, ready, true)?;
+        let interest = Interest::STREAM;
+        let registration = Registration::new(&state, io.as_fd(), interest, ready, Kind::Stream)?;
+        Ok(Source { registration, io })
+    }
+
+    /// Registers what is no socket, and so read and written by `read` and `write`: a pipe, a
+    /// terminal, a device.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn file(io: T, interest: Interest) -> io::Result<Source<T>> {
+        let state = current::expect("Source::file");
+        let ready = Ready::EMPTY;
+        let registration = Registration::new(&state, io.as_fd(), interest, ready, Kind::File)?;
         Ok(Source { registration, io })
     }
 
@@ -181,6 +213,12 @@ impl<T: AsFd> Source<T> {
     /// Awaits that any of the directions of `interest` is ready. Cancel safe.
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
         Readiness { source: self, interest, tickets: [Ticket::NONE; 3] }
+    }
+
+    /// Whether it is read and written, not received from and sent to.
+    #[inline(always)]
+    pub(crate) fn is_file(&self) -> bool {
+        self.registration.is_file
     }
 
     /// The stamp of a direction's last event, for [`clear_since`](Self::clear_since).
@@ -369,7 +407,7 @@ impl Registration {
         fd: BorrowedFd<'_>,
         interest: Interest,
         ready: Ready,
-        is_stream: bool,
+        kind: Kind,
     ) -> io::Result<Registration> {
         let remote = state.remote.clone();
         let fd = fd.as_raw_fd();
@@ -379,8 +417,8 @@ impl Registration {
             return Err(error);
         }
         state.places.source_was_made(key, fd, || state.tasks.about(state.polled.key()));
-        let short_means_empty = is_stream && remote.short_means_empty;
-        Ok(Registration { remote, key, fd, short_means_empty })
+        let short_means_empty = kind == Kind::Stream && remote.short_means_empty;
+        Ok(Registration { remote, key, fd, short_means_empty, is_file: kind == Kind::File })
     }
 
     /// Ready if an operation may be tried; else the task is woken when it may.

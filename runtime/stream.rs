@@ -1,4 +1,4 @@
-//! What a source does with a stream socket: receive, send, connect, accept.
+//! What a source does with a stream: receive, send, connect, accept.
 //!
 //! These are the only reads and writes there are: what stands above never makes the system calls
 //! itself, so that another kind of selector could serve the same calls from buffers of its own one
@@ -6,15 +6,15 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 
+use crate::address::Address;
 use crate::reactor::{Direction, Place};
 use crate::source::{Outcome, Source};
 use crate::syscall;
 
-/// The operations of a stream socket.
+/// The operations of a stream: a socket, or a pipe.
 impl<T: AsFd> Source<T> {
     /// Receives into `buffer`; 0 is the end of the stream.
     ///
@@ -23,14 +23,14 @@ impl<T: AsFd> Source<T> {
     /// The system's; an error if it is polled outside the source's loop.
     #[inline]
     pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_call(cx, Direction::Read, &mut Place::Polled, |fd| recv(fd, buffer))
+        self.poll_call(cx, Direction::Read, &mut Place::Polled, |fd| self.recv_once(fd, buffer))
     }
 
     /// Awaits [`poll_recv`](Self::poll_recv). Cancel safe: nothing is received once it is dropped.
     #[inline]
     pub fn recv(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> {
         self.awaiting(|source, cx, place| {
-            source.poll_call(cx, Direction::Read, place, |fd| recv(fd, buffer))
+            source.poll_call(cx, Direction::Read, place, |fd| source.recv_once(fd, buffer))
         })
     }
 
@@ -40,7 +40,7 @@ impl<T: AsFd> Source<T> {
     ///
     /// The system's, `WouldBlock` among them.
     pub fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.try_call(Direction::Read, |fd| recv(fd, buffer))
+        self.try_call(Direction::Read, |fd| self.recv_once(fd, buffer))
     }
 
     /// As [`poll_recv`](Self::poll_recv), into several buffers.
@@ -90,14 +90,14 @@ impl<T: AsFd> Source<T> {
     /// The system's; an error if it is polled outside the source's loop.
     #[inline]
     pub fn poll_send(&self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_call(cx, Direction::Write, &mut Place::Polled, |fd| send(fd, data))
+        self.poll_call(cx, Direction::Write, &mut Place::Polled, |fd| self.send_once(fd, data))
     }
 
     /// Awaits [`poll_send`](Self::poll_send). Cancel safe: nothing is sent once it is dropped.
     #[inline]
     pub fn send(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> {
         self.awaiting(|source, cx, place| {
-            source.poll_call(cx, Direction::Write, place, |fd| send(fd, data))
+            source.poll_call(cx, Direction::Write, place, |fd| source.send_once(fd, data))
         })
     }
 
@@ -115,7 +115,8 @@ impl<T: AsFd> Source<T> {
                 return Poll::Ready(Ok(()));
             }
             // Once is nearly always enough.
-            let sent = ready!(source.poll_call(cx, Direction::Write, place, |fd| send(fd, rest)))?;
+            let once = |fd: BorrowedFd<'_>| source.send_once(fd, rest);
+            let sent = ready!(source.poll_call(cx, Direction::Write, place, once))?;
             if sent == rest.len() {
                 return Poll::Ready(Ok(()));
             }
@@ -136,7 +137,8 @@ impl<T: AsFd> Source<T> {
             if rest.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            sent = ready!(self.poll_call(cx, Direction::Write, place, |fd| send(fd, rest)))?;
+            sent =
+                ready!(self.poll_call(cx, Direction::Write, place, |fd| self.send_once(fd, rest)))?;
         }
         Poll::Ready(Err(io::ErrorKind::WriteZero.into()))
     }
@@ -147,7 +149,7 @@ impl<T: AsFd> Source<T> {
     ///
     /// The system's, `WouldBlock` among them.
     pub fn try_send(&self, data: &[u8]) -> io::Result<usize> {
-        self.try_call(Direction::Write, |fd| send(fd, data))
+        self.try_call(Direction::Write, |fd| self.send_once(fd, data))
     }
 
     /// As [`poll_send`](Self::poll_send), from several buffers.
@@ -163,7 +165,7 @@ impl<T: AsFd> Source<T> {
         self.poll_call(cx, Direction::Write, &mut Place::Polled, |fd| {
             let taken = &data[..syscall::takeable(data.len())];
             let wanted = taken.iter().map(|data| data.len()).sum();
-            Ok(Outcome::of(syscall::send_vectored(fd, data)?, wanted))
+            Ok(Outcome::of(self.send_vectored_once(fd, data)?, wanted))
         })
     }
 
@@ -173,7 +175,7 @@ impl<T: AsFd> Source<T> {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn try_send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |io| syscall::send_vectored(io, data))
+        self.try_io(Direction::Write, |io| self.send_vectored_once(io.as_fd(), data))
     }
 
     /// Waits for a connect that is under way to end.
@@ -190,31 +192,43 @@ impl<T: AsFd> Source<T> {
         self.io(Direction::Write, |io| syscall::connect_result(io))
     }
 
-    /// Accepts a connection on a listener: close-on-exec and non-blocking, with the peer where that
-    /// is an internet address.
+    /// Accepts a connection on a listener: close-on-exec and non-blocking, with the peer's address
+    /// if the system knows it.
     ///
     /// # Errors
     ///
     /// The system's, as they come.
-    pub fn poll_accept(
+    pub fn poll_accept<A: Address>(
         &self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(OwnedFd, Option<SocketAddr>)>> {
+    ) -> Poll<io::Result<(OwnedFd, Option<A>)>> {
         self.poll_io(cx, Direction::Read, |io| syscall::accept(io))
     }
 
     /// Awaits [`poll_accept`](Self::poll_accept). Cancel safe: no connection is lost.
-    pub fn accept(&self) -> impl Future<Output = io::Result<(OwnedFd, Option<SocketAddr>)>> {
+    pub fn accept<A: Address>(&self) -> impl Future<Output = io::Result<(OwnedFd, Option<A>)>> {
         self.io(Direction::Read, |io| syscall::accept(io))
     }
-}
 
-#[inline]
-fn recv(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
-    Ok(Outcome::of(syscall::recv(fd, buffer)?, buffer.len()))
-}
+    #[inline(always)]
+    fn recv_once(&self, fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
+        let read =
+            if self.is_file() { syscall::read(fd, buffer) } else { syscall::recv(fd, buffer) };
+        Ok(Outcome::of(read?, buffer.len()))
+    }
 
-#[inline]
-fn send(fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<Outcome<usize>> {
-    Ok(Outcome::of(syscall::send(fd, data)?, data.len()))
+    #[inline(always)]
+    fn send_once(&self, fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<Outcome<usize>> {
+        let written =
+            if self.is_file() { syscall::write(fd, data) } else { syscall::send(fd, data) };
+        Ok(Outcome::of(written?, data.len()))
+    }
+
+    fn send_vectored_once(&self, fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.is_file() {
+            syscall::write_vectored(fd, data)
+        } else {
+            syscall::send_vectored(fd, data)
+        }
+    }
 }

@@ -2,18 +2,20 @@
 //!
 //! * **SIGPIPE**: a write to a closed connection must be an error and nothing else, whatever the
 //!   host does with the signal. Linux and the BSDs take `MSG_NOSIGNAL` with each call; Apple's
-//!   systems a socket option, set once by [`prepare_stream`].
+//!   systems a socket option, set once by [`prepare_stream`]. For pipes there is no such thing:
+//!   std ignores the signal in every Rust program, a host in another language has to.
 //! * **accept**: Linux and the BSDs make the new descriptor close-on-exec and non-blocking in the
 //!   one call; Apple's systems need further calls.
 //!
 //! `EINTR` comes out of none of them: they are called again.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use crate::address::Address;
 
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::empty();
@@ -47,16 +49,58 @@ pub(crate) fn send_vectored(fd: impl AsFd, data: &[IoSlice<'_>]) -> io::Result<u
     retry(|| rustix::net::sendmsg(&fd, data, &mut no_ancillary, SEND_FLAGS))
 }
 
+/// Of a datagram what fits into `buffer`, and its sender.
+pub(crate) fn recv_from<A: Address>(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, A)> {
+    datagram(fd, buffer, RecvFlags::empty())
+}
+
+/// As `recv_from`, and leaves the datagram there.
+pub(crate) fn peek_from<A: Address>(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, A)> {
+    datagram(fd, buffer, RecvFlags::PEEK)
+}
+
+fn datagram<A: Address>(
+    fd: impl AsFd,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, A)> {
+    let (n, sender) = retry(|| {
+        rustix::net::recvfrom(&fd, &mut *buffer, flags).map(|(n, _, sender)| (n, sender))
+    })?;
+    // So it is with one that was shut down: there was no datagram.
+    let sender = A::taken(sender).ok_or(io::ErrorKind::NotConnected)?;
+    Ok((n, sender))
+}
+
+pub(crate) fn send_to<A: Address>(fd: impl AsFd, data: &[u8], to: &A) -> io::Result<usize> {
+    retry(|| to.send(fd.as_fd(), data, SEND_FLAGS))
+}
+
+/// For what is no socket.
+pub(crate) fn read(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    retry(|| rustix::io::read(&fd, &mut *buffer))
+}
+
+/// For what is no socket.
+pub(crate) fn write(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
+    retry(|| rustix::io::write(&fd, data))
+}
+
+/// From `takeable` buffers, for what is no socket.
+pub(crate) fn write_vectored(fd: impl AsFd, data: &[IoSlice<'_>]) -> io::Result<usize> {
+    let data = &data[..takeable(data.len())];
+    retry(|| rustix::io::writev(&fd, data))
+}
+
 /// How many of so many buffers one call takes (`IOV_MAX`). To send more is an error, `EMSGSIZE`.
 pub(crate) fn takeable(buffers: usize) -> usize {
     buffers.min(1024)
 }
 
-/// The new connection, close-on-exec and non-blocking, and its peer where that is an internet
-/// address.
-pub(crate) fn accept(fd: impl AsFd) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+/// The new connection, close-on-exec and non-blocking, and its peer if the system knows it.
+pub(crate) fn accept<A: Address>(fd: impl AsFd) -> io::Result<(OwnedFd, Option<A>)> {
     let (accepted, peer) = retry(|| accept_once(&fd))?;
-    Ok((accepted, peer.and_then(|peer| SocketAddr::try_from(peer).ok())))
+    Ok((accepted, A::taken(peer)))
 }
 
 #[cfg(not(target_vendor = "apple"))]

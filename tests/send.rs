@@ -5,7 +5,7 @@
 mod support;
 
 use std::future::Future;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ fn futures_of_sources_are_send_whatever_they_wait_for() {
         check(source.peek(&mut buffer));
         check(source.send(b"x"));
         check(source.ready(Interest::BOTH));
-        check(source.accept());
+        check(source.accept::<SocketAddr>());
         check(source.connect());
         check(source.io(Direction::Read, |_| Ok(())));
     });

@@ -20,6 +20,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
         says: "Plain values and rules. They know no loop; a descriptor is a number to them.",
         files: &[
             "atomics.rs",
+            "address.rs",
             "affinity.rs",
             "syscall.rs",
             "table.rs",
@@ -83,6 +84,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "time/virtual_time.rs",
             "source.rs",
             "stream.rs",
+            "datagram.rs",
             "io.rs",
             "signal.rs",
             "handle.rs",
