@@ -15,13 +15,21 @@
 //! connect_options.rs  how a connection is to be opened
 //! connect.rs      opening a connection, and telling a real one from what only looks like one
 //! accept.rs       what the errors of accept mean: whose fault, and when to try again
-//! tcp/            the types of TCP
-//!   listener.rs   TcpListener
+//! attempt.rs      attempts at an operation of the caller's: once, or whenever the socket is ready
+//! spare.rs        reading into the spare capacity of a Vec
+//! transport.rs    the kinds of sockets, which decide the type of an address and nothing else
+//! stream.rs       streams of every kind: reading, writing, readiness
+//! split.rs        a stream in two halves, borrowed or owned
+//! listener.rs     listeners of every kind
+//! datagram.rs     datagram sockets of every kind
+//! readiness.rs    what streams and datagram sockets say of themselves
+//! tcp/            what only TCP has
+//!   listener.rs   TcpListener: binding
 //!   socket.rs     TcpSocket: a socket before it connects or listens
-//!   stream.rs     TcpStream: reading, writing, readiness
+//!   stream.rs     TcpStream: connecting
 //!   options.rs    the options of a TcpStream
-//!   linux.rs      the options that only Linux has
-//! split.rs        a TcpStream in two halves, borrowed or owned
+//! udp.rs          UdpSocket: binding, sending, its options
+//! linux.rs        the methods that only Linux has
 //! compat/         the traits of others
 //!   futures_io.rs AsyncRead and AsyncWrite of futures-io
 //!   scratch.rs    a buffer a thread, for traits that offer uninitialised memory
@@ -47,17 +55,32 @@
 
 mod accept;
 mod addr;
+mod attempt;
 pub mod compat;
 mod connect;
 mod connect_error;
 mod connect_options;
+mod datagram;
 mod dns;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod linux;
+mod listener;
 mod platform;
 mod race;
-mod split;
+mod readiness;
+mod spare;
+pub mod split;
+mod stream;
 pub mod tcp;
+mod transport;
+mod udp;
 
 pub use crate::addr::{ToSocketAddrs, lookup_host};
 pub use crate::connect_error::ConnectError;
 pub use crate::connect_options::ConnectOptions;
+pub use crate::datagram::DatagramSocket;
+pub use crate::listener::ListenerSocket;
+pub use crate::stream::StreamSocket;
 pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};
+pub use crate::transport::{Accepting, Transport};
+pub use crate::udp::UdpSocket;

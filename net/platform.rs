@@ -1,7 +1,7 @@
 //! Where systems differ in what `net` asks of them: this file decides, and the rest of the package
 //! does not know which system it is on.
 //!
-//! (The one other place is `tcp/linux.rs`, for methods that exist on one system only.)
+//! (The one other place is `linux.rs`, for methods that exist on one system only.)
 //!
 //! * **Errors of accept** that only Linux passes on.
 //! * **Tying a socket to an interface**: by its name on Linux, by its number on Apple's systems; the

@@ -1,4 +1,4 @@
-//! A [`TcpStream`] in two halves: one to read with, one to write with.
+//! A stream in two halves: one to read with, one to write with.
 //!
 //! A stream can be read and written at once through `&TcpStream`; halves are for code that wants to
 //! own what it reads from or writes to. The borrowed ones cost nothing. The owned ones share the
@@ -9,28 +9,29 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{self, SocketAddr};
+use std::net;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use wheelhouse_runtime::io::{Interest, Ready, Source};
 
-use crate::tcp::TcpStream;
+use crate::stream::StreamSocket;
+use crate::transport::Transport;
 
-/// The half to read with of a stream that [`TcpStream::split`] borrowed.
+/// The half to read with of a stream that [`StreamSocket::split`] borrowed.
 #[derive(Debug)]
-pub struct ReadHalf<'a> {
-    stream: &'a TcpStream,
+pub struct ReadHalf<'a, S: Transport> {
+    stream: &'a StreamSocket<S>,
 }
 
-/// The half to write with of a stream that [`TcpStream::split`] borrowed. Dropping it does nothing;
+/// The half to write with of a stream that [`StreamSocket::split`] borrowed. Dropping it does nothing;
 /// closing it, by futures-io's `close`, shuts down writing.
 #[derive(Debug)]
-pub struct WriteHalf<'a> {
-    stream: &'a TcpStream,
+pub struct WriteHalf<'a, S: Transport> {
+    stream: &'a StreamSocket<S>,
 }
 
-/// The half to read with that [`TcpStream::into_split`] made.
+/// The half to read with that [`StreamSocket::into_split`] made.
 ///
 /// # Examples
 ///
@@ -56,34 +57,37 @@ pub struct WriteHalf<'a> {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct OwnedReadHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedReadHalf<S: Transport> {
+    stream: Arc<StreamSocket<S>>,
 }
 
-/// The half to write with that [`TcpStream::into_split`] made. Dropping it shuts down writing,
+/// The half to write with that [`StreamSocket::into_split`] made. Dropping it shuts down writing,
 /// unless it is by [`forget`](Self::forget) or [`reunite`](Self::reunite).
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedWriteHalf<S: Transport> {
+    stream: Arc<StreamSocket<S>>,
     shuts_down: bool,
 }
 
-impl TcpStream {
+impl<S: Transport> StreamSocket<S> {
     /// Two halves that borrow the stream, for one task.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+    pub fn split(&mut self) -> (ReadHalf<'_, S>, WriteHalf<'_, S>) {
         let stream = &*self;
         (ReadHalf { stream }, WriteHalf { stream })
     }
 
     /// Two halves that own the stream together, for two tasks. Dropping the writing half shuts down
     /// writing.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+    pub fn into_split(self) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
         let stream = Arc::new(self);
         (OwnedReadHalf { stream: stream.clone() }, OwnedWriteHalf { stream, shuts_down: true })
     }
 }
 
-fn reunite(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+fn reunite<S: Transport>(
+    reader: OwnedReadHalf<S>,
+    mut writer: OwnedWriteHalf<S>,
+) -> Result<StreamSocket<S>, ReuniteError<S>> {
     if !Arc::ptr_eq(&reader.stream, &writer.stream) {
         return Err(ReuniteError(reader, writer));
     }
@@ -95,75 +99,75 @@ fn reunite(reader: OwnedReadHalf, mut writer: OwnedWriteHalf) -> Result<TcpStrea
     }
 }
 
-impl ReadHalf<'_> {
-    /// As [`TcpStream::read`]; cancel safe.
+impl<S: Transport> ReadHalf<'_, S> {
+    /// As [`StreamSocket::read`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::read`].
+    /// As [`StreamSocket::read`].
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.stream.read(buffer)
     }
 
-    /// As [`TcpStream::peek`]; cancel safe.
+    /// As [`StreamSocket::peek`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::peek`].
+    /// As [`StreamSocket::peek`].
     pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.stream.peek(buffer)
     }
 
-    /// As [`TcpStream::poll_peek`].
+    /// As [`StreamSocket::poll_peek`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::poll_peek`].
+    /// As [`StreamSocket::poll_peek`].
     pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.stream.poll_peek(cx, buffer)
     }
 
-    /// As [`TcpStream::ready`]; cancel safe.
+    /// As [`StreamSocket::ready`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::ready`].
+    /// As [`StreamSocket::ready`].
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
         self.stream.ready(interest)
     }
 
-    /// As [`TcpStream::readable`]; cancel safe.
+    /// As [`StreamSocket::readable`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::readable`].
+    /// As [`StreamSocket::readable`].
     pub async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await
     }
 
-    /// As [`TcpStream::try_read`].
+    /// As [`StreamSocket::try_read`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_read`].
+    /// As [`StreamSocket::try_read`].
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.try_read(buffer)
     }
 
-    /// As [`TcpStream::try_read_buf`].
+    /// As [`StreamSocket::try_read_buf`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_read_buf`].
+    /// As [`StreamSocket::try_read_buf`].
     pub fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.stream.try_read_buf(buffer)
     }
 
-    /// As [`TcpStream::try_read_vectored`].
+    /// As [`StreamSocket::try_read_vectored`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_read_vectored`].
+    /// As [`StreamSocket::try_read_vectored`].
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.stream.try_read_vectored(buffers)
     }
@@ -172,8 +176,8 @@ impl ReadHalf<'_> {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::local_addr`].
+    pub fn local_addr(&self) -> io::Result<S::Address> {
         self.stream.local_addr()
     }
 
@@ -181,67 +185,67 @@ impl ReadHalf<'_> {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<S::Address> {
         self.stream.peer_addr()
     }
 
-    pub(crate) fn source(&self) -> &Source<net::TcpStream> {
+    pub(crate) fn source(&self) -> &Source<S> {
         self.stream.source()
     }
 }
 
-impl WriteHalf<'_> {
-    /// As [`TcpStream::write`]; cancel safe.
+impl<S: Transport> WriteHalf<'_, S> {
+    /// As [`StreamSocket::write`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::write`].
+    /// As [`StreamSocket::write`].
     pub fn write(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.stream.write(data)
     }
 
-    /// As [`TcpStream::write_all`]; not cancel safe.
+    /// As [`StreamSocket::write_all`]; not cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::write_all`].
+    /// As [`StreamSocket::write_all`].
     pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
         self.stream.write_all(data)
     }
 
-    /// As [`TcpStream::ready`]; cancel safe.
+    /// As [`StreamSocket::ready`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::ready`].
+    /// As [`StreamSocket::ready`].
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
         self.stream.ready(interest)
     }
 
-    /// As [`TcpStream::writable`]; cancel safe.
+    /// As [`StreamSocket::writable`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::writable`].
+    /// As [`StreamSocket::writable`].
     pub async fn writable(&self) -> io::Result<()> {
         self.stream.writable().await
     }
 
-    /// As [`TcpStream::try_write`].
+    /// As [`StreamSocket::try_write`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_write`].
+    /// As [`StreamSocket::try_write`].
     pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         self.stream.try_write(data)
     }
 
-    /// As [`TcpStream::try_write_vectored`].
+    /// As [`StreamSocket::try_write_vectored`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_write_vectored`].
+    /// As [`StreamSocket::try_write_vectored`].
     pub fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream.try_write_vectored(data)
     }
@@ -250,8 +254,8 @@ impl WriteHalf<'_> {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::local_addr`].
+    pub fn local_addr(&self) -> io::Result<S::Address> {
         self.stream.local_addr()
     }
 
@@ -259,12 +263,12 @@ impl WriteHalf<'_> {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<S::Address> {
         self.stream.peer_addr()
     }
 
-    pub(crate) fn source(&self) -> &Source<net::TcpStream> {
+    pub(crate) fn source(&self) -> &Source<S> {
         self.stream.source()
     }
 
@@ -273,84 +277,84 @@ impl WriteHalf<'_> {
     }
 }
 
-impl OwnedReadHalf {
+impl<S: Transport> OwnedReadHalf<S> {
     /// Makes the stream whole again.
     ///
     /// # Errors
     ///
     /// [`ReuniteError`], with the halves, if they are not of one stream.
-    pub fn reunite(self, writer: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, writer: OwnedWriteHalf<S>) -> Result<StreamSocket<S>, ReuniteError<S>> {
         reunite(self, writer)
     }
 
-    /// As [`TcpStream::read`]; cancel safe.
+    /// As [`StreamSocket::read`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::read`].
+    /// As [`StreamSocket::read`].
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.stream.read(buffer)
     }
 
-    /// As [`TcpStream::peek`]; cancel safe.
+    /// As [`StreamSocket::peek`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::peek`].
+    /// As [`StreamSocket::peek`].
     pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.stream.peek(buffer)
     }
 
-    /// As [`TcpStream::poll_peek`].
+    /// As [`StreamSocket::poll_peek`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::poll_peek`].
+    /// As [`StreamSocket::poll_peek`].
     pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.stream.poll_peek(cx, buffer)
     }
 
-    /// As [`TcpStream::ready`]; cancel safe.
+    /// As [`StreamSocket::ready`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::ready`].
+    /// As [`StreamSocket::ready`].
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
         self.stream.ready(interest)
     }
 
-    /// As [`TcpStream::readable`]; cancel safe.
+    /// As [`StreamSocket::readable`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::readable`].
+    /// As [`StreamSocket::readable`].
     pub async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await
     }
 
-    /// As [`TcpStream::try_read`].
+    /// As [`StreamSocket::try_read`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_read`].
+    /// As [`StreamSocket::try_read`].
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.try_read(buffer)
     }
 
-    /// As [`TcpStream::try_read_buf`].
+    /// As [`StreamSocket::try_read_buf`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_read_buf`].
+    /// As [`StreamSocket::try_read_buf`].
     pub fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         self.stream.try_read_buf(buffer)
     }
 
-    /// As [`TcpStream::try_read_vectored`].
+    /// As [`StreamSocket::try_read_vectored`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_read_vectored`].
+    /// As [`StreamSocket::try_read_vectored`].
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.stream.try_read_vectored(buffers)
     }
@@ -359,8 +363,8 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::local_addr`].
+    pub fn local_addr(&self) -> io::Result<S::Address> {
         self.stream.local_addr()
     }
 
@@ -368,23 +372,23 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<S::Address> {
         self.stream.peer_addr()
     }
 
-    pub(crate) fn source(&self) -> &Source<net::TcpStream> {
+    pub(crate) fn source(&self) -> &Source<S> {
         self.stream.source()
     }
 }
 
-impl OwnedWriteHalf {
+impl<S: Transport> OwnedWriteHalf<S> {
     /// Makes the stream whole again.
     ///
     /// # Errors
     ///
     /// [`ReuniteError`], with the halves, if they are not of one stream.
-    pub fn reunite(self, reader: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, reader: OwnedReadHalf<S>) -> Result<StreamSocket<S>, ReuniteError<S>> {
         reunite(reader, self)
     }
 
@@ -393,56 +397,56 @@ impl OwnedWriteHalf {
         self.shuts_down = false;
     }
 
-    /// As [`TcpStream::write`]; cancel safe.
+    /// As [`StreamSocket::write`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::write`].
+    /// As [`StreamSocket::write`].
     pub fn write(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.stream.write(data)
     }
 
-    /// As [`TcpStream::write_all`]; not cancel safe.
+    /// As [`StreamSocket::write_all`]; not cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::write_all`].
+    /// As [`StreamSocket::write_all`].
     pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
         self.stream.write_all(data)
     }
 
-    /// As [`TcpStream::ready`]; cancel safe.
+    /// As [`StreamSocket::ready`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::ready`].
+    /// As [`StreamSocket::ready`].
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
         self.stream.ready(interest)
     }
 
-    /// As [`TcpStream::writable`]; cancel safe.
+    /// As [`StreamSocket::writable`]; cancel safe.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::writable`].
+    /// As [`StreamSocket::writable`].
     pub async fn writable(&self) -> io::Result<()> {
         self.stream.writable().await
     }
 
-    /// As [`TcpStream::try_write`].
+    /// As [`StreamSocket::try_write`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_write`].
+    /// As [`StreamSocket::try_write`].
     pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         self.stream.try_write(data)
     }
 
-    /// As [`TcpStream::try_write_vectored`].
+    /// As [`StreamSocket::try_write_vectored`].
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::try_write_vectored`].
+    /// As [`StreamSocket::try_write_vectored`].
     pub fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
         self.stream.try_write_vectored(data)
     }
@@ -451,8 +455,8 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::local_addr`].
+    pub fn local_addr(&self) -> io::Result<S::Address> {
         self.stream.local_addr()
     }
 
@@ -460,12 +464,12 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    /// As [`StreamSocket::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<S::Address> {
         self.stream.peer_addr()
     }
 
-    pub(crate) fn source(&self) -> &Source<net::TcpStream> {
+    pub(crate) fn source(&self) -> &Source<S> {
         self.stream.source()
     }
 
@@ -474,31 +478,31 @@ impl OwnedWriteHalf {
     }
 }
 
-impl AsRef<TcpStream> for ReadHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: Transport> AsRef<StreamSocket<S>> for ReadHalf<'_, S> {
+    fn as_ref(&self) -> &StreamSocket<S> {
         self.stream
     }
 }
 
-impl AsRef<TcpStream> for WriteHalf<'_> {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: Transport> AsRef<StreamSocket<S>> for WriteHalf<'_, S> {
+    fn as_ref(&self) -> &StreamSocket<S> {
         self.stream
     }
 }
 
-impl AsRef<TcpStream> for OwnedReadHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: Transport> AsRef<StreamSocket<S>> for OwnedReadHalf<S> {
+    fn as_ref(&self) -> &StreamSocket<S> {
         &self.stream
     }
 }
 
-impl AsRef<TcpStream> for OwnedWriteHalf {
-    fn as_ref(&self) -> &TcpStream {
+impl<S: Transport> AsRef<StreamSocket<S>> for OwnedWriteHalf<S> {
+    fn as_ref(&self) -> &StreamSocket<S> {
         &self.stream
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S: Transport> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if self.shuts_down {
             // A connection that is gone needs no end.
@@ -509,12 +513,12 @@ impl Drop for OwnedWriteHalf {
 
 /// The halves are not of one stream. Here they are.
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S: Transport = net::TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Display for ReuniteError {
+impl<S: Transport> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the two halves are not of the same stream")
     }
 }
 
-impl Error for ReuniteError {}
+impl<S: Transport> Error for ReuniteError<S> {}

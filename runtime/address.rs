@@ -8,13 +8,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-#[cfg(any(target_os = "android", target_os = "linux"))]
-use std::os::linux::net::SocketAddrExt;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 
 use rustix::io::Errno;
-use rustix::net::{SendFlags, SocketAddrAny, SocketAddrUnix, sendto};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrAny, SocketAddrUnix, sendto};
 
 /// The kind of address that a socket has: [`std::net::SocketAddr`] or
 /// [`std::os::unix::net::SocketAddr`]. Implemented here only.
@@ -24,8 +23,6 @@ impl Address for SocketAddr {}
 impl Address for UnixAddr {}
 
 pub(crate) mod sealed {
-    use std::os::fd::BorrowedFd;
-
     use super::*;
 
     pub trait Passed: Sized + fmt::Debug + Send + Sync + 'static {
@@ -43,12 +40,7 @@ impl sealed::Passed for SocketAddr {
     }
 
     #[inline]
-    fn send(
-        &self,
-        fd: std::os::fd::BorrowedFd<'_>,
-        data: &[u8],
-        flags: SendFlags,
-    ) -> Result<usize, Errno> {
+    fn send(&self, fd: BorrowedFd<'_>, data: &[u8], flags: SendFlags) -> Result<usize, Errno> {
         sendto(fd, data, flags, self)
     }
 }
@@ -56,27 +48,15 @@ impl sealed::Passed for SocketAddr {
 impl sealed::Passed for UnixAddr {
     /// No address at all is that of a socket without a name.
     fn taken(from: Option<SocketAddrAny>) -> Option<UnixAddr> {
-        let Some(from) = from else { return unnamed().ok() };
-        let from = SocketAddrUnix::try_from(from).ok()?;
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        if let Some(name) = from.abstract_name() {
-            return UnixAddr::from_abstract_name(name).ok();
-        }
-        match from.path_bytes() {
-            Some(path) => UnixAddr::from_pathname(OsStr::from_bytes(path)).ok(),
-            None => unnamed().ok(),
+        match from {
+            Some(from) if !is_nameless(&from) => named(from.try_into().ok()?),
+            _ => unnamed().ok(),
         }
     }
 
-    fn send(
-        &self,
-        fd: std::os::fd::BorrowedFd<'_>,
-        data: &[u8],
-        flags: SendFlags,
-    ) -> Result<usize, Errno> {
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        if let Some(name) = self.as_abstract_name() {
-            return sendto(fd, data, flags, &SocketAddrUnix::new_abstract_name(name)?);
+    fn send(&self, fd: BorrowedFd<'_>, data: &[u8], flags: SendFlags) -> Result<usize, Errno> {
+        if let Some(address) = abstract_names::given(self) {
+            return sendto(fd, data, flags, &address?);
         }
         // Nobody is found under no name.
         let path = self.as_pathname().ok_or(Errno::INVAL)?;
@@ -84,8 +64,64 @@ impl sealed::Passed for UnixAddr {
     }
 }
 
+fn named(from: SocketAddrUnix) -> Option<UnixAddr> {
+    if let Some(address) = abstract_names::taken(&from) {
+        return Some(address);
+    }
+    UnixAddr::from_pathname(OsStr::from_bytes(from.path_bytes()?)).ok()
+}
+
 fn unnamed() -> io::Result<UnixAddr> {
     UnixAddr::from_pathname("")
+}
+
+/// Whether an address holds nothing but its family, or a path that fills it to the last byte: that
+/// has no zero at its end, and neither rustix nor std knows it.
+fn is_nameless(from: &SocketAddrAny) -> bool {
+    let header = SocketAddrAny::from(SocketAddrUnix::new_unnamed()).addr_len();
+    let is_unix = from.address_family() == AddressFamily::UNIX;
+    is_unix && !(header + 1..=header + LONGEST_PATH).contains(&from.addr_len())
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+use self::elsewhere as abstract_names;
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use self::on_linux as abstract_names;
+
+use self::abstract_names::LONGEST_PATH;
+
+#[cfg(any(target_os = "android", target_os = "linux"))]
+mod on_linux {
+    use std::os::linux::net::SocketAddrExt;
+
+    use super::*;
+
+    /// The size of `sun_path`.
+    pub(super) const LONGEST_PATH: u32 = 108;
+
+    pub(super) fn taken(from: &SocketAddrUnix) -> Option<UnixAddr> {
+        UnixAddr::from_abstract_name(from.abstract_name()?).ok()
+    }
+
+    pub(super) fn given(address: &UnixAddr) -> Option<Result<SocketAddrUnix, Errno>> {
+        address.as_abstract_name().map(SocketAddrUnix::new_abstract_name)
+    }
+}
+
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+mod elsewhere {
+    use super::*;
+
+    /// The size of `sun_path`.
+    pub(super) const LONGEST_PATH: u32 = 104;
+
+    pub(super) fn taken(_: &SocketAddrUnix) -> Option<UnixAddr> {
+        None
+    }
+
+    pub(super) fn given(_: &UnixAddr) -> Option<Result<SocketAddrUnix, Errno>> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +137,12 @@ mod tests {
         let nothing = SocketAddrUnix::new_unnamed();
         assert!(UnixAddr::taken(Some(nothing.into())).unwrap().is_unnamed());
         assert!(UnixAddr::taken(None).unwrap().is_unnamed());
-        #[cfg(any(target_os = "android", target_os = "linux"))]
+    }
+
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    #[test]
+    fn abstract_names_come_through_whole() {
+        use std::os::linux::net::SocketAddrExt;
         for name in [&b"a name"[..], b"with\0zero", b""] {
             let address = SocketAddrUnix::new_abstract_name(name).unwrap();
             let taken = UnixAddr::taken(Some(address.into())).unwrap();

@@ -66,11 +66,11 @@ const CONDITIONAL: &[(&str, &str)] = &[
     ("runtime/atomics.rs", "std's or loom's"),
     ("runtime/affinity.rs", "systems that pin threads, and those that do not"),
     ("runtime/syscall.rs", "what Apple's systems lack"),
+    ("runtime/address.rs", "abstract names of Unix sockets, which only Linux has"),
     ("runtime/inbox.rs", "loom's lock cannot be poisoned"),
     ("net/lib.rs", "which modules there are"),
     ("net/compat/mod.rs", "which traits are wanted"),
     ("net/platform.rs", "what only some systems have"),
-    ("net/tcp/mod.rs", "options that only Linux has"),
 ];
 
 /// Conditions that stand where the rule would not have them.

@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::tcp::TcpStream;
+use crate::stream::StreamSocket;
+use crate::transport::Transport;
 
 /// For types with a `source`.
 macro_rules! async_read {
     ($($stream:ty)*) => {$(
-        impl AsyncRead for $stream {
+        impl<S: Transport> AsyncRead for $stream {
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -40,7 +41,7 @@ macro_rules! async_read {
 /// For types with a `source` and `close_writing`.
 macro_rules! async_write {
     ($($stream:ty)*) => {$(
-        impl AsyncWrite for $stream {
+        impl<S: Transport> AsyncWrite for $stream {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -69,5 +70,5 @@ macro_rules! async_write {
     )*};
 }
 
-async_read!(TcpStream &TcpStream ReadHalf<'_> OwnedReadHalf);
-async_write!(TcpStream &TcpStream WriteHalf<'_> OwnedWriteHalf);
+async_read!(StreamSocket<S> &StreamSocket<S> ReadHalf<'_, S> OwnedReadHalf<S>);
+async_write!(StreamSocket<S> &StreamSocket<S> WriteHalf<'_, S> OwnedWriteHalf<S>);

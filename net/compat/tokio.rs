@@ -12,12 +12,13 @@ use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::compat::scratch::read_through;
 use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::tcp::TcpStream;
+use crate::stream::StreamSocket;
+use crate::transport::Transport;
 
 /// For types with a `source`.
 macro_rules! async_read {
     ($($stream:ty)*) => {$(
-        impl AsyncRead for $stream {
+        impl<S: Transport> AsyncRead for $stream {
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -33,7 +34,7 @@ macro_rules! async_read {
 /// For types with a `source` and `close_writing`.
 macro_rules! async_write {
     ($($stream:ty)*) => {$(
-        impl AsyncWrite for $stream {
+        impl<S: Transport> AsyncWrite for $stream {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -66,8 +67,8 @@ macro_rules! async_write {
     )*};
 }
 
-async_read!(TcpStream &TcpStream ReadHalf<'_> OwnedReadHalf);
-async_write!(TcpStream &TcpStream WriteHalf<'_> OwnedWriteHalf);
+async_read!(StreamSocket<S> &StreamSocket<S> ReadHalf<'_, S> OwnedReadHalf<S>);
+async_write!(StreamSocket<S> &StreamSocket<S> WriteHalf<'_, S> OwnedWriteHalf<S>);
 
 /// A stream with futures-io's traits as one with tokio's, for libraries that ask for those.
 ///

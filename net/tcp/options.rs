@@ -12,15 +12,6 @@ use socket2::{SockRef, TcpKeepalive};
 use crate::tcp::TcpStream;
 
 impl TcpStream {
-    /// The error that the system holds for the socket, which it forgets by this.
-    ///
-    /// # Errors
-    ///
-    /// The system's.
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source().get_ref().take_error()
-    }
-
     /// `TCP_NODELAY`: whether small writes are sent at once.
     ///
     /// # Errors

@@ -147,17 +147,30 @@ pub(crate) const NET: &[Layer] = &[
             "connect_error.rs",
             "connect_options.rs",
             "connect.rs",
+            "attempt.rs",
+            "spare.rs",
+        ],
+    },
+    Layer {
+        says: "What sockets of every kind do, written once. They know no address family.",
+        files: &[
+            "transport.rs",
+            "stream.rs",
+            "split.rs",
+            "listener.rs",
+            "datagram.rs",
+            "readiness.rs",
         ],
     },
     Layer {
         says: "Sockets. A listener knows the stream it accepts, never the other way round.",
         files: &[
             "tcp/stream.rs",
-            "split.rs",
             "tcp/options.rs",
             "tcp/listener.rs",
             "tcp/socket.rs",
-            "tcp/linux.rs",
+            "udp.rs",
+            "linux.rs",
         ],
     },
     Layer {
