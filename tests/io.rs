@@ -483,7 +483,7 @@ fn a_connect_is_successful_or_an_error_and_an_accept_never_lost() {
         for _ in 0..10 {
             let ours = connect(address);
             ours.connect().await.unwrap();
-            let (accepted, peer) = listener.accept().await.unwrap();
+            let (accepted, peer) = listener.accept::<std::net::SocketAddr>().await.unwrap();
             assert_eq!(peer.unwrap(), ours.get_ref().local_addr().unwrap().as_socket().unwrap());
             ours.send(b"x").await.unwrap();
             let accepted = Source::stream(accepted, Ready::WRITABLE).unwrap();
