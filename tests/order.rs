@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::{Gate, OnDrop, Trace, run_checked, run_checked_on, run_virtual, virtual_time};
 use wheelhouse::time::{self, Instant, sleep, sleep_until};
-use wheelhouse::{EventLoop, Handle, call_at, call_later, call_soon, spawn, yield_now};
+use wheelhouse::{EventLoop, Handle, call_at, call_later, call_soon, spawn, task, yield_now};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 
@@ -404,6 +404,34 @@ fn between_two_pauses_for_timers_some_of_the_rest_run() {
 }
 
 /// Row 41 of the pitfalls, and the rule's other half: whoever re-arms gets no more than a share.
+#[test]
+fn a_loop_that_consumes_its_budget_lets_others_run_and_needs_no_loop() {
+    run_checked_on(EventLoop::builder().operations_per_poll(10), async {
+        let trace = Trace::default();
+        let tasks = ["a", "b"].map(|name| {
+            let trace = trace.clone();
+            spawn(async move {
+                for _ in 0..25 {
+                    task::consume_budget().await;
+                }
+                trace.note(name);
+            })
+        });
+        let inner = trace.clone();
+        let between = spawn(async move { inner.note("between") });
+        for task in tasks {
+            task.await.unwrap();
+        }
+        between.await.unwrap();
+        assert_eq!(trace.take(), "between a b");
+    });
+    futures_lite::future::block_on(async {
+        for _ in 0..1000 {
+            task::consume_budget().await;
+        }
+    });
+}
+
 #[test]
 fn a_task_that_re_arms_a_tiny_sleep_starves_nobody() {
     let wakes = run_checked(async {

@@ -25,7 +25,7 @@ task_local! {
 #[test]
 fn a_value_holds_inside_its_scope_and_nowhere_else() {
     run_checked(async {
-        assert!(NAME.try_with(|_| ()).is_err());
+        assert!(NAME.try_with(|_| ()).is_err() && NAME.try_get().is_err());
         let outer = NAME.scope("outer", async {
             assert_eq!(NAME.get(), "outer");
             NAME.scope("inner", async {

@@ -48,7 +48,6 @@ const SHORT_ESSAYS: &[&str] = &[
     "runtime/task/error.rs",
     "runtime/task/polled.rs",
     "runtime/task/spawn.rs",
-    "runtime/task/yield_now.rs",
     "runtime/time/instant.rs",
     "runtime/time/sleep.rs",
     "runtime/time/timeout.rs",

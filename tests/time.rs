@@ -415,6 +415,29 @@ fn timeout_gives_the_output_in_time_and_elapsed_after() {
 }
 
 #[test]
+fn of_nested_deadlines_the_nearest_wins_and_the_others_go_on() {
+    run_virtual(async {
+        let start = Instant::now();
+        let inner = timeout(2 * MS, timeout(9 * MS, timeout(5 * MS, pending::<()>())));
+        let outer = timeout(7 * MS, async { (inner.await.is_err(), sleep(MS).await) });
+        assert_eq!(outer.await, Ok((true, ())), "two, and one more");
+        assert_due(start + 3 * MS);
+        // Of equal ones the innermost is told first.
+        let equal = timeout_at(start + 9 * MS, timeout_at(start + 9 * MS, pending::<()>()));
+        assert!(matches!(equal.await, Ok(Err(_))));
+        assert_due(start + 9 * MS);
+        // A deadline can be moved while it is awaited, either way.
+        let mut moved = pin!(timeout(DAY, pending::<()>()));
+        assert!(poll_with(&mut moved, std::task::Waker::noop()).is_pending());
+        moved.as_mut().reset(start + 20 * MS);
+        assert!(moved.as_mut().await.is_err());
+        assert_due(start + 20 * MS);
+        moved.as_mut().reset(start + 30 * MS);
+        assert!(poll_with(&mut moved, std::task::Waker::noop()).is_pending());
+    });
+}
+
+#[test]
 fn a_dropped_sleep_leaves_no_timer_and_wakes_nobody() {
     run_virtual(async {
         let (count, waker) = WakeCount::new();

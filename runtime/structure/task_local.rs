@@ -138,6 +138,18 @@ impl<T: 'static> LocalKey<T> {
         self.with(T::clone)
     }
 
+    /// A clone of the value that holds here.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSet`] if none does.
+    pub fn try_get(&'static self) -> Result<T, NotSet>
+    where
+        T: Clone,
+    {
+        self.try_with(T::clone)
+    }
+
     /// Tells keys apart: a static that takes room has an address of its own.
     fn address(&'static self) -> usize {
         std::ptr::from_ref(self).addr()

@@ -38,6 +38,6 @@ pub use self::error::JoinError;
 pub use self::id::Id;
 pub use self::join::{AbortHandle, JoinHandle};
 pub use self::spawn::{Builder, current, spawn, spawn_blocking};
-pub use self::yield_now::yield_now;
+pub use self::yield_now::{consume_budget, yield_now};
 pub use crate::structure::join_set::JoinSet;
 pub use crate::structure::task_local::LocalKey;

@@ -69,6 +69,16 @@ impl<F> Timeout<F> {
         self.future
     }
 
+    /// Moves the deadline (asyncio's `Timeout.reschedule`), also of one that has elapsed.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that does not run its loop.
+    #[track_caller]
+    pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        self.project().sleep.reset(deadline);
+    }
+
     /// When the time is over.
     pub fn deadline(&self) -> Instant {
         self.sleep.deadline()
