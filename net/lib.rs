@@ -30,9 +30,17 @@
 //!   options.rs    the options of a TcpStream
 //! udp.rs          UdpSocket: binding, sending, its options
 //! linux.rs        the methods that only Linux has
+//! scratch.rs      the buffer to read into while a stream has none of its own
+//! streams/        streams over anything with futures-io's traits
+//!   errors.rs     what can go wrong in a reader, with the data that was there
+//!   reader.rs     StreamReader: what is read and not taken stays in it
+//!   pieces.rs     lines and pieces, one after the other
+//!   writer.rs     StreamWriter: writes without waiting, drains with back-pressure
+//!   pipe.rs       one direction of a copy
+//!   copy.rs       copy
+//!   relay.rs      copy_bidirectional
 //! compat/         the traits of others
 //!   futures_io.rs AsyncRead and AsyncWrite of futures-io
-//!   scratch.rs    a buffer a thread, for traits that offer uninitialised memory
 //!   tokio.rs      AsyncRead and AsyncWrite of tokio (feature `tokio-io`)
 //!   hyper.rs      hyper's Read, Write, Timer, Executor (feature `hyper`)
 //! ```
@@ -68,9 +76,11 @@ mod listener;
 mod platform;
 mod race;
 mod readiness;
+mod scratch;
 mod spare;
 pub mod split;
 mod stream;
+mod streams;
 pub mod tcp;
 mod transport;
 mod udp;
@@ -81,6 +91,13 @@ pub use crate::connect_options::ConnectOptions;
 pub use crate::datagram::DatagramSocket;
 pub use crate::listener::ListenerSocket;
 pub use crate::stream::StreamSocket;
+pub use crate::streams::copy::{CopyError, copy};
+pub use crate::streams::errors::{IncompleteRead, LimitOverrun, NotUtf8, ReadError};
+pub use crate::streams::pieces::{Lines, Pieces};
+pub use crate::streams::pipe::CopyOperation;
+pub use crate::streams::reader::StreamReader;
+pub use crate::streams::relay::{RelayError, RelaySide, copy_bidirectional};
+pub use crate::streams::writer::StreamWriter;
 pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};
 pub use crate::transport::{Accepting, Transport};
 pub use crate::udp::UdpSocket;

@@ -14,7 +14,7 @@ use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use wheelhouse_runtime as runtime;
 use wheelhouse_runtime::time::{Duration, Instant};
 
-use crate::compat::scratch::read_through;
+use crate::scratch::read_through;
 
 /// A stream as hyper reads and writes it: any that has futures-io's traits, such as
 /// [`TcpStream`](crate::TcpStream).

@@ -10,7 +10,5 @@
 mod futures_io;
 #[cfg(feature = "hyper")]
 pub mod hyper;
-#[cfg(any(feature = "hyper", feature = "tokio-io"))]
-mod scratch;
 #[cfg(feature = "tokio-io")]
 pub mod tokio;

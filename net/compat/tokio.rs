@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::compat::scratch::read_through;
+use crate::scratch::read_through;
 use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::stream::StreamSocket;
 use crate::transport::Transport;

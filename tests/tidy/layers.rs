@@ -141,6 +141,7 @@ pub(crate) const NET: &[Layer] = &[
         files: &[
             "platform.rs",
             "dns.rs",
+            "scratch.rs",
             "addr.rs",
             "accept.rs",
             "race.rs",
@@ -174,10 +175,22 @@ pub(crate) const NET: &[Layer] = &[
         ],
     },
     Layer {
-        says: "The traits of others, one file each.",
-        files: &["compat/futures_io.rs", "compat/scratch.rs", "compat/tokio.rs", "compat/hyper.rs"],
+        says: "Streams over anything that reads and writes. They know no socket.",
+        files: &[
+            "streams/errors.rs",
+            "streams/reader.rs",
+            "streams/pieces.rs",
+            "streams/writer.rs",
+            "streams/pipe.rs",
+            "streams/copy.rs",
+            "streams/relay.rs",
+        ],
     },
-    Layer { says: DOORS, files: &["compat/mod.rs", "tcp/mod.rs", "lib.rs"] },
+    Layer {
+        says: "The traits of others, one file each.",
+        files: &["compat/futures_io.rs", "compat/tokio.rs", "compat/hyper.rs"],
+    },
+    Layer { says: DOORS, files: &["streams/mod.rs", "compat/mod.rs", "tcp/mod.rs", "lib.rs"] },
     Layer { says: TESTS, files: &["accept_tests.rs", "dns_tests.rs", "race_tests.rs"] },
 ];
 

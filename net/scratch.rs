@@ -1,5 +1,5 @@
-//! A buffer to read into for traits whose own buffers may be uninitialised memory, which only
-//! `unsafe` code may hand to a read.
+//! A buffer to read into: for streams that hold none while they wait, and for traits whose own
+//! buffers may be uninitialised memory, which only `unsafe` code may hand to a read.
 //!
 //! There is one a thread, borrowed for the length of a call, so that no connection keeps a buffer
 //! while it waits. What was read is copied out: a few nanoseconds for a request, where filling the
@@ -11,7 +11,7 @@ use std::io;
 use std::task::Poll;
 
 /// As much as one read can ask for.
-const SIZE: usize = 64 * 1024;
+pub(crate) const SIZE: usize = 64 * 1024;
 
 thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -20,20 +20,17 @@ thread_local! {
 /// Calls `read` with up to `wanted` bytes of scratch, and `take` with what it has read. Nested
 /// calls are fine: the inner one makes a buffer of its own.
 #[inline]
-pub(super) fn read_through(
+pub(crate) fn read_through<T>(
     wanted: usize,
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
-    take: impl FnOnce(&[u8]),
-) -> Poll<io::Result<()>> {
+    take: impl FnOnce(&[u8]) -> T,
+) -> Poll<io::Result<T>> {
     // It cannot be had while the thread ends.
     let kept = SCRATCH.try_with(Cell::take).ok().flatten();
     let mut scratch = kept.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice());
-    let polled = read(&mut scratch[..wanted.min(SIZE)]);
-    if let Poll::Ready(Ok(n)) = polled {
-        take(&scratch[..n]);
-    }
+    let polled = read(&mut scratch[..wanted.min(SIZE)]).map_ok(|n| take(&scratch[..n]));
     let _ = SCRATCH.try_with(|kept| kept.set(Some(scratch)));
-    polled.map_ok(drop)
+    polled
 }
 
 #[cfg(test)]
