@@ -90,8 +90,7 @@ fn each_direction_ends_by_itself() {
         let talker = spawn(async move {
             client.write_all(&sent).await.unwrap();
             client.shutdown(Shutdown::Write).unwrap();
-            let answer = all_of(&client).await;
-            answer
+            all_of(&client).await
         });
         let mut received = Vec::new();
         let mut buffer = vec![0; 100_000];

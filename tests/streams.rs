@@ -443,11 +443,11 @@ fn small_writes_go_out_as_one_and_marks_hold_back() {
     run_checked(async {
         let mut writer = StreamWriter::new(Vec::new());
         writer.write(b"one ");
-        write!(writer, "{} ", "two");
+        write!(writer, "{} ", 1 + 1);
         writeln!(writer, "three");
-        assert_eq!((writer.unsent(), writer.get_ref().len()), (14, 0));
+        assert_eq!((writer.unsent(), writer.get_ref().len()), (12, 0));
         writer.drain().await.unwrap();
-        assert_eq!(writer.get_ref(), b"one two three\n");
+        assert_eq!(writer.get_ref(), b"one 2 three\n");
 
         // A peer that does not read: the writer may go on up to the high mark.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
