@@ -420,8 +420,9 @@ fn of_nested_deadlines_the_nearest_wins_and_the_others_go_on() {
         let start = Instant::now();
         let inner = timeout(2 * MS, timeout(9 * MS, timeout(5 * MS, pending::<()>())));
         let outer = timeout(7 * MS, async { (inner.await.is_err(), sleep(MS).await) });
-        assert_eq!(outer.await, Ok((true, ())), "two, and one more");
-        assert_due(start + 3 * MS);
+        assert_eq!(outer.await, Ok((true, ())));
+        // Two, and one more from the tick that showed.
+        assert!(start.elapsed() >= 3 * MS && start.elapsed() < 3 * MS + 2 * TICK);
         // Of equal ones the innermost is told first.
         let equal = timeout_at(start + 9 * MS, timeout_at(start + 9 * MS, pending::<()>()));
         assert!(matches!(equal.await, Ok(Err(_))));
