@@ -201,7 +201,7 @@ impl Builder {
     pub fn build(self) -> io::Result<EventLoop> {
         let selector = self.selector.make(self.events_per_turn)?;
         let registrar = selector.registrar();
-        let remote = Remote::new(self.name.clone(), registrar, selector.short_means_empty());
+        let remote = Remote::new(self.name.clone(), registrar, selector.transfers());
         let remote = Arc::new(remote);
         let clock = LoopClock::new(self.clock);
         let alarm = Alarm::new(&*remote.registrar)?;

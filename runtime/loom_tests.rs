@@ -18,13 +18,15 @@ use loom::thread;
 
 use crate::inbox::{Chore, Message};
 use crate::remote::Remote;
-use crate::selector::{Interest, Registrar};
+use crate::selector::{Interest, Registrar, Transfers};
 use crate::table::Key;
 use crate::task::queue::{self, RunQueue};
 use crate::task::waker::OwnWaker;
 
 /// The only key there is: the task whose polls are modelled.
 const TASK: Key = Key::from_bits(0);
+
+const TRANSFERS: Transfers = Transfers { short_means_empty: true, limit: usize::MAX };
 
 /// A selector that can only be woken.
 struct Bell {
@@ -78,7 +80,7 @@ impl Loop {
             rung: Condvar::new(),
             count: AtomicUsize::new(0),
         });
-        let remote = Arc::new(Remote::new(String::new(), bell.clone(), true));
+        let remote = Arc::new(Remote::new(String::new(), bell.clone(), TRANSFERS));
         let queue = RunQueue::new(remote.clone());
         queue::set_here(Some(queue.clone()));
         queue.set_in_turn(true);

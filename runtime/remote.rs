@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ThreadId;
 
 use crate::inbox::{Chore, Inbox, Message};
-use crate::selector::Registrar;
+use crate::selector::{Registrar, Transfers};
 
 /// How often one sender asks for a wake-up that the system refuses.
 const WAKE_ATTEMPTS: usize = 8;
@@ -42,24 +42,19 @@ pub(crate) struct Remote {
     pub(crate) thread: ThreadId,
     process: u32,
     pub(crate) registrar: Arc<dyn Registrar>,
-    /// Whether a short read or write proves that the next edge will come.
-    pub(crate) short_means_empty: bool,
+    pub(crate) transfers: Transfers,
     inbox: Inbox,
 }
 
 impl Remote {
-    pub(crate) fn new(
-        name: String,
-        registrar: Arc<dyn Registrar>,
-        short_means_empty: bool,
-    ) -> Remote {
+    pub(crate) fn new(name: String, registrar: Arc<dyn Registrar>, transfers: Transfers) -> Remote {
         Remote {
             id: LoopId::next(),
             name,
             thread: std::thread::current().id(),
             process: std::process::id(),
             registrar,
-            short_means_empty,
+            transfers,
             inbox: Inbox::new(),
         }
     }

@@ -47,8 +47,7 @@ struct Registration {
     fd: RawFd,
     /// A short read or write proves that the next edge will come.
     short_means_empty: bool,
-    /// It is read and written, not received from and sent to.
-    is_file: bool,
+    kind: Kind,
 }
 
 /// What is known of a descriptor when it is registered.
@@ -218,7 +217,7 @@ impl<T: AsFd> Source<T> {
     /// Whether it is read and written, not received from and sent to.
     #[inline(always)]
     pub(crate) fn is_file(&self) -> bool {
-        self.registration.is_file
+        self.registration.kind == Kind::File
     }
 
     /// The stamp of a direction's last event, for [`clear_since`](Self::clear_since).
@@ -229,6 +228,15 @@ impl<T: AsFd> Source<T> {
     /// Clears readiness unless an event came since `stamp`.
     pub(crate) fn clear_since(&self, direction: Direction, bits: Ready, stamp: u64) {
         self.registration.with_slot(|slot| slot.clear_since(direction, bits, stamp));
+    }
+
+    /// How many of so many bytes one receive or send is to move. A datagram is never cut.
+    #[inline(always)]
+    pub(crate) fn limited(&self, bytes: usize) -> usize {
+        match self.registration.kind {
+            Kind::Socket => bytes,
+            Kind::Stream | Kind::File => bytes.min(self.registration.remote.transfers.limit),
+        }
     }
 
     /// Awaits a `poll_*` call.
@@ -417,8 +425,8 @@ impl Registration {
             return Err(error);
         }
         state.places.source_was_made(key, fd, || state.tasks.about(state.polled.key()));
-        let short_means_empty = kind == Kind::Stream && remote.short_means_empty;
-        Ok(Registration { remote, key, fd, short_means_empty, is_file: kind == Kind::File })
+        let short_means_empty = kind == Kind::Stream && remote.transfers.short_means_empty;
+        Ok(Registration { remote, key, fd, short_means_empty, kind })
     }
 
     /// Ready if an operation may be tried; else the task is woken when it may.

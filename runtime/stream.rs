@@ -54,9 +54,7 @@ impl<T: AsFd> Source<T> {
         buffers: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_call(cx, Direction::Read, &mut Place::Polled, |fd| {
-            let taken = &buffers[..syscall::takeable(buffers.len())];
-            let wanted = taken.iter().map(|buffer| buffer.len()).sum();
-            Ok(Outcome::of(syscall::recv_vectored(fd, buffers)?, wanted))
+            self.recv_vectored_once(fd, buffers)
         })
     }
 
@@ -66,7 +64,7 @@ impl<T: AsFd> Source<T> {
     ///
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Read, |io| syscall::recv_vectored(io, buffers))
+        self.try_call(Direction::Read, |fd| self.recv_vectored_once(fd, buffers))
     }
 
     /// Receives what the next receive will give, and leaves it there.
@@ -163,9 +161,7 @@ impl<T: AsFd> Source<T> {
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_call(cx, Direction::Write, &mut Place::Polled, |fd| {
-            let taken = &data[..syscall::takeable(data.len())];
-            let wanted = taken.iter().map(|data| data.len()).sum();
-            Ok(Outcome::of(self.send_vectored_once(fd, data)?, wanted))
+            self.send_vectored_once(fd, data)
         })
     }
 
@@ -175,7 +171,7 @@ impl<T: AsFd> Source<T> {
     ///
     /// As [`try_send`](Self::try_send).
     pub fn try_send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_io(Direction::Write, |io| self.send_vectored_once(io.as_fd(), data))
+        self.try_call(Direction::Write, |fd| self.send_vectored_once(fd, data))
     }
 
     /// Waits for a connect that is under way to end.
@@ -212,23 +208,52 @@ impl<T: AsFd> Source<T> {
 
     #[inline(always)]
     fn recv_once(&self, fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
+        let wanted = self.limited(buffer.len());
+        let buffer = &mut buffer[..wanted];
         let read =
             if self.is_file() { syscall::read(fd, buffer) } else { syscall::recv(fd, buffer) };
-        Ok(Outcome::of(read?, buffer.len()))
+        Ok(Outcome::of(read?, wanted))
     }
 
     #[inline(always)]
     fn send_once(&self, fd: BorrowedFd<'_>, data: &[u8]) -> io::Result<Outcome<usize>> {
+        let wanted = self.limited(data.len());
+        let data = &data[..wanted];
         let written =
             if self.is_file() { syscall::write(fd, data) } else { syscall::send(fd, data) };
-        Ok(Outcome::of(written?, data.len()))
+        Ok(Outcome::of(written?, wanted))
     }
 
-    fn send_vectored_once(&self, fd: BorrowedFd<'_>, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        if self.is_file() {
+    fn recv_vectored_once(
+        &self,
+        fd: BorrowedFd<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> io::Result<Outcome<usize>> {
+        let taken = &buffers[..syscall::takeable(buffers.len())];
+        let wanted = taken.iter().map(|buffer| buffer.len()).sum();
+        if self.limited(wanted) == wanted {
+            return Ok(Outcome::of(syscall::recv_vectored(fd, buffers)?, wanted));
+        }
+        let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
+        first.map_or(Ok(Outcome::full(0)), |first| self.recv_once(fd, first))
+    }
+
+    fn send_vectored_once(
+        &self,
+        fd: BorrowedFd<'_>,
+        data: &[IoSlice<'_>],
+    ) -> io::Result<Outcome<usize>> {
+        let taken = &data[..syscall::takeable(data.len())];
+        let wanted = taken.iter().map(|data| data.len()).sum();
+        if self.limited(wanted) != wanted {
+            let first = data.iter().find(|data| !data.is_empty());
+            return first.map_or(Ok(Outcome::full(0)), |first| self.send_once(fd, first));
+        }
+        let written = if self.is_file() {
             syscall::write_vectored(fd, data)
         } else {
             syscall::send_vectored(fd, data)
-        }
+        };
+        Ok(Outcome::of(written?, wanted))
     }
 }

@@ -15,7 +15,9 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token, Waker};
 
-use super::{Event, IS_EPOLL, Interest, Ready, Registrar, Selector, WAKE_KEY, nothing_to_wait_for};
+use super::{
+    Event, IS_EPOLL, Interest, Ready, Registrar, Selector, Transfers, WAKE_KEY, nothing_to_wait_for,
+};
 use crate::table::Key;
 
 /// Waits through [`mio::Poll`].
@@ -70,8 +72,8 @@ impl Selector for MioSelector {
         self.registrar.clone()
     }
 
-    fn short_means_empty(&self) -> bool {
-        true
+    fn transfers(&self) -> Transfers {
+        Transfers { short_means_empty: true, limit: usize::MAX }
     }
 }
 

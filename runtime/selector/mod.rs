@@ -17,7 +17,7 @@
 //!    closed direction is reported as such ([`Ready::READ_CLOSED`], [`Ready::WRITE_CLOSED`]), and
 //!    the closing of one direction is never reported as that of the other. A selector that cannot
 //!    tell the end of a direction from its being ready reports it as ready, and says so
-//!    ([`Selector::short_means_empty`]). An error to collect is [`Ready::ERROR`], and closes nothing
+//!    ([`Transfers::short_means_empty`]). An error to collect is [`Ready::ERROR`], and closes nothing
 //!    by itself.
 //! 4. **Deregistering ends it.** Once `deregister` has returned, no later wait reports the key. The
 //!    caller deregisters before it closes the descriptor. Deregistering what is not registered (or
@@ -70,11 +70,20 @@ pub(crate) trait Selector {
     /// The side that any thread may use.
     fn registrar(&self) -> Arc<dyn Registrar>;
 
+    /// What holds for receiving and sending on what it watches.
+    fn transfers(&self) -> Transfers;
+}
+
+/// What holds for receiving and sending on streams that a selector watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Transfers {
     /// Whether a short read or write proves that the next event will come. It does where edges are
     /// the kernel's own and the end of a stream is told from its being readable. Where edges are
     /// emulated, or the end may have come in an edge that only said readable, nothing short of
     /// `WouldBlock` proves it.
-    fn short_means_empty(&self) -> bool;
+    pub(crate) short_means_empty: bool,
+    /// How many bytes one call may move: all, but for a script that wants it otherwise.
+    pub(crate) limit: usize,
 }
 
 /// Registers descriptors and wakes the selector, from any thread (clauses 4 to 6).

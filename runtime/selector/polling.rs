@@ -50,7 +50,9 @@ use std::time::Duration;
 use polling::{Events, PollMode, Poller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Event, IS_EPOLL, Interest, Ready, Registrar, Selector, nothing_to_wait_for};
+use super::{
+    Event, IS_EPOLL, Interest, Ready, Registrar, Selector, Transfers, nothing_to_wait_for,
+};
 use crate::table::Key;
 
 /// How many descriptors of `polling` itself may take up room in the list of events: what its
@@ -106,8 +108,8 @@ impl Selector for PollingSelector {
         self.registrar.clone()
     }
 
-    fn short_means_empty(&self) -> bool {
-        false
+    fn transfers(&self) -> Transfers {
+        Transfers { short_means_empty: false, limit: usize::MAX }
     }
 }
 

@@ -145,7 +145,7 @@ impl Rig {
     /// Waits until the end of a direction was reported: as such, or by a selector that cannot tell
     /// it, as `instead`.
     pub(super) fn wait_for_end(&mut self, key: Key, closed: Ready, instead: Ready) -> Ready {
-        let tells_ends = self.selector.short_means_empty();
+        let tells_ends = self.selector.transfers().short_means_empty;
         self.wait_for(key, if tells_ends { closed } else { instead })
     }
 

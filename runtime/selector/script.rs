@@ -5,8 +5,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use super::Transfers;
 
 /// How many of the latest timeouts a script remembers: a soak test must not fill the memory.
 pub(super) const TIMEOUTS_KEPT: usize = 1024;
@@ -57,6 +60,7 @@ struct State {
     steps: VecDeque<Step>,
     repeats: bool,
     emulated_edges: bool,
+    transfer_limit: Option<NonZeroUsize>,
     /// The `errno` with which to fail registrations, and how many more times.
     refusal: Option<(i32, usize)>,
     /// The same for wake-ups.
@@ -92,6 +96,13 @@ impl Script {
     /// called before the loop is built.
     pub fn emulate_edges(&self) {
         self.state().emulated_edges = true;
+    }
+
+    /// Makes every receive and send on a stream move so many bytes at most, at least one: for code
+    /// that takes a read to bring a whole message, or a write to take one. To be called before
+    /// the loop is built.
+    pub fn limit_transfers(&self, bytes: usize) {
+        self.state().transfer_limit = NonZeroUsize::new(bytes.max(1));
     }
 
     /// Fails the next `times` registrations with this `errno`, for instance `ENOMEM`, or `ENOSPC`
@@ -151,8 +162,13 @@ impl Script {
         self.state().registrations += 1;
     }
 
-    pub(super) fn emulates_edges(&self) -> bool {
-        self.state().emulated_edges
+    /// What the real selector's become.
+    pub(super) fn limited(&self, real: Transfers) -> Transfers {
+        let state = self.state();
+        Transfers {
+            short_means_empty: real.short_means_empty && !state.emulated_edges,
+            limit: state.transfer_limit.map_or(real.limit, NonZeroUsize::get),
+        }
     }
 
     /// Counts a wake-up, and says whether it may be.

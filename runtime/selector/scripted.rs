@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::script::{Script, Step};
-use super::{Event, Interest, Ready, Registrar, Selector};
+use super::{Event, Interest, Ready, Registrar, Selector, Transfers};
 use crate::table::Key;
 
 /// A selector that does what a [`Script`] says with what the one inside it reports.
@@ -110,8 +110,8 @@ impl Selector for ScriptedSelector {
         self.registrar.clone()
     }
 
-    fn short_means_empty(&self) -> bool {
-        self.real.short_means_empty() && !self.registrar.script.emulates_edges()
+    fn transfers(&self) -> Transfers {
+        self.registrar.script.limited(self.real.transfers())
     }
 }
 
@@ -426,8 +426,8 @@ mod tests {
     fn edges_are_emulated_on_request_only() {
         let script = Script::default();
         let real = SelectorKind::default().make(ROOM).unwrap();
-        let is_real = |script| scripted(script, ROOM).short_means_empty();
-        assert_eq!(is_real(script.clone()), real.short_means_empty());
+        let is_real = |script| scripted(script, ROOM).transfers().short_means_empty;
+        assert_eq!(is_real(script.clone()), real.transfers().short_means_empty);
         script.emulate_edges();
         assert!(!is_real(script));
     }
