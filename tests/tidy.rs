@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use layers::{DOORS, NET, Package, RUNTIME, TESTS, UPWARD};
+use layers::{DOORS, PACKAGES, Package, TESTS, UPWARD, package_of};
 use source::{Source, files_below, functions_in, name_at, word_at};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -68,6 +68,7 @@ const CONDITIONAL: &[(&str, &str)] = &[
     ("runtime/address.rs", "abstract names of Unix sockets, which only Linux has"),
     ("runtime/inbox.rs", "loom's lock cannot be poisoned"),
     ("net/lib.rs", "which modules there are"),
+    ("net/tls/lib.rs", "which modules there are"),
     ("net/compat/mod.rs", "which traits are wanted"),
     ("net/platform.rs", "what only some systems have"),
 ];
@@ -124,24 +125,24 @@ fn sources() -> Vec<Source> {
 
 /// Those of the library.
 fn library(sources: &[Source]) -> impl Iterator<Item = &Source> {
-    sources.iter().filter(|source| {
-        ["runtime/", "net/"].iter().any(|folder| source.path.starts_with(folder))
-            || source.path == "lib.rs"
-    })
+    sources.iter().filter(|source| package_of(&source.path).is_some() || source.path == "lib.rs")
 }
 
 fn is_peers(path: &str) -> bool {
     path.starts_with("benches/peers/")
 }
 
+/// Whether a file is listed in the layer that says this.
+fn stands_in(path: &str, says: &str) -> bool {
+    let Some((package, file)) = package_of(path) else { return false };
+    let tables = PACKAGES.iter().filter(|(name, _)| *name == package);
+    let layers = tables.flat_map(|(_, table)| *table).filter(|layer| layer.says == says);
+    layers.flat_map(|layer| layer.files).any(|listed| *listed == file)
+}
+
 /// Files that are tests from the first line to the last.
 fn is_test(path: &str) -> bool {
-    let listed = |(package, table): (&str, &[layers::Layer])| {
-        let tests = table.iter().filter(|layer| layer.says == TESTS);
-        let file = path.strip_prefix(package).and_then(|path| path.strip_prefix('/'));
-        tests.flat_map(|layer| layer.files).any(|listed| Some(*listed) == file)
-    };
-    [("runtime", RUNTIME), ("net", NET)].into_iter().any(listed)
+    stands_in(path, TESTS)
 }
 
 /// Cycles make a file unreadable on its own: DESIGN section 2 has none.
@@ -150,7 +151,7 @@ fn a_file_imports_only_from_below() {
     let sources = sources();
     let mut findings = Findings::default();
     let mut needed = BTreeSet::new();
-    for (name, table) in [("runtime", RUNTIME), ("net", NET)] {
+    for &(name, table) in PACKAGES {
         let package = Package::new(name, table, &sources);
         for file in table.iter().flat_map(|layer| layer.files) {
             if !package.files.contains_key(file) {
@@ -195,11 +196,7 @@ fn a_file_imports_only_from_below() {
 fn doors_hold_no_logic() {
     let mut findings = Findings::default();
     for source in &sources() {
-        let is_door = [("runtime/", RUNTIME), ("net/", NET)].into_iter().any(|(package, table)| {
-            let doors = table.iter().filter(|layer| layer.says == DOORS);
-            let file = source.path.strip_prefix(package);
-            doors.flat_map(|layer| layer.files).any(|door| Some(*door) == file)
-        });
+        let is_door = stands_in(&source.path, DOORS);
         if !is_door && source.path != "lib.rs" {
             continue;
         }
@@ -528,11 +525,13 @@ fn modules_of(source: &Source) -> Vec<String> {
 fn the_maps_are_the_tree() {
     let sources = sources();
     let mut findings = Findings::default();
-    for package in ["runtime", "net"] {
+    for &(package, _) in PACKAGES {
         let lib = format!("{package}/lib.rs");
         let source = sources.iter().find(|source| source.path == lib).unwrap();
         let mapped = map_in(source, &mut findings);
-        let in_package = |source: &&Source| source.path.starts_with(&format!("{package}/"));
+        let in_package = |source: &&Source| {
+            package_of(&source.path).is_some_and(|(its_package, _)| its_package == package)
+        };
         // A folder's line speaks for its `mod.rs`; tests stand beside what they test.
         let is_named = |path: &&str| !path.ends_with("/mod.rs") && !path.ends_with("_tests.rs");
         let on_disk = sources.iter().filter(in_package).map(|source| source.path.as_str());

@@ -194,6 +194,29 @@ pub(crate) const NET: &[Layer] = &[
     Layer { says: TESTS, files: &["accept_tests.rs", "dns_tests.rs", "race_tests.rs"] },
 ];
 
+pub(crate) const TLS: &[Layer] = &[
+    Layer {
+        says: "What a connection is made from, and its moves. The one knows nothing of the other.",
+        files: &["config.rs", "system.rs", "session.rs"],
+    },
+    Layer { says: "What users hold.", files: &["stream.rs", "handshake.rs"] },
+    Layer { says: DOORS, files: &["lib.rs"] },
+];
+
+/// Every package with a table. A folder in another's is listed before that.
+pub(crate) const PACKAGES: &[(&str, &[Layer])] =
+    &[("runtime", RUNTIME), ("net/tls", TLS), ("net", NET)];
+
+/// The package of a file, and its path below that. The tests of a package are in none.
+pub(crate) fn package_of(path: &str) -> Option<(&'static str, &str)> {
+    let below = |(package, _): &(&'static str, &[Layer])| {
+        let file = path.strip_prefix(package)?.strip_prefix('/')?;
+        Some((*package, file))
+    };
+    let found = PACKAGES.iter().find_map(below)?;
+    (!found.1.starts_with("tests/")).then_some(found)
+}
+
 pub(crate) const DOORS: &str = "Doors: they name their children and pass them on; no logic.";
 pub(crate) const TESTS: &str = "Tests in files of their own. Nothing imports them.";
 
@@ -221,8 +244,8 @@ impl<'a> Package<'a> {
         sources: &'a [Source],
     ) -> Package<'a> {
         let below = |source: &'a Source| {
-            let file = source.path.strip_prefix(name)?.strip_prefix('/')?;
-            Some((file, source))
+            let (package, file) = package_of(&source.path)?;
+            (package == name).then_some((file, source))
         };
         let files: BTreeMap<_, _> = sources.iter().filter_map(below).collect();
         let mut package = Package { table, files, passed_on: BTreeMap::new() };
