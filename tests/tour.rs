@@ -37,7 +37,7 @@ fn stop(section: &str) -> Stop {
         let blocks = section.split(&opening).skip(1);
         blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    Stop { number, name, excerpts: blocks("rust,ignore"), outputs: blocks("text") }
+    Stop { number, name, excerpts: blocks("rs"), outputs: blocks("text") }
 }
 
 fn source_of(name: &str) -> String {
