@@ -1,0 +1,162 @@
+//! `wheelhouse-crawler`: crawls a site politely, and says which of its links are broken, and on
+//! which pages they are.
+//!
+//! The map: `args.rs` reads the command line into `settings.rs`; `web/` has the rules of the web,
+//! which know no socket; `http/` asks for one address; `crawl/` decides what comes next and keeps
+//! the books; `out/` writes what came of it; `progress.rs` paints on a thread of its own; `demo/`
+//! is the built-in site. A file imports from what stands before it here.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod crawl;
+mod demo;
+mod http;
+mod out;
+mod progress;
+mod settings;
+mod web;
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use wheelhouse::EventLoop;
+
+use crate::args::{Args, Task};
+use crate::crawl::books::Books;
+use crate::crawl::fetch::Crawl;
+use crate::crawl::robots_cache::{RobotsCache, RobotsSettings};
+use crate::crawl::run;
+use crate::demo::server::Server;
+use crate::http::client::Client;
+use crate::http::connect::Connector;
+use crate::http::pool::Pool;
+use crate::out::report::{Summary, Used};
+use crate::out::warc::Warc;
+use crate::progress::{Live, Painter};
+use crate::settings::{Settings, Talk};
+
+/// It could not run.
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    // Clap prints its own errors and ends with 2, and with 0 after `--help`.
+    let task = match Args::parse().into_task() {
+        Ok(task) => task,
+        Err(problem) => Args::command().error(ErrorKind::ValueValidation, problem).exit(),
+    };
+    let done = match task {
+        Task::Serve(address) => serve(address),
+        Task::Demo(args) => demo(*args),
+        Task::Crawl(settings) => crawl(*settings),
+    };
+    match done {
+        Ok(exit_code) => ExitCode::from(exit_code),
+        Err(problem) => {
+            eprintln!("wheelhouse-crawler: {problem}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// The built-in site, and a crawl of it.
+fn demo(args: Args) -> Result<u8, String> {
+    let server = Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let settings = args.into_demo(&format!("http://{}/", server.address))?;
+    if settings.talk != Talk::Quiet {
+        eprintln!(
+            "Crawling the built-in site at {}; its broken links are there on purpose.",
+            settings.roots[0]
+        );
+    }
+    crawl(settings)
+}
+
+fn serve(address: SocketAddr) -> Result<u8, String> {
+    let server = Server::start(address)?;
+    let address = server.address;
+    println!("http://{address}/ is the built-in site; http://{address}/c/ is its sound part.");
+    let event_loop = EventLoop::new().map_err(|error| error.to_string())?;
+    event_loop.block_on(wheelhouse::signal::ctrl_c()).map_err(|error| error.to_string())?;
+    Ok(0)
+}
+
+fn crawl(settings: Settings) -> Result<u8, String> {
+    let event_loop =
+        EventLoop::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
+    let live = Arc::new(Live::default());
+    let talk = settings.talk;
+    let painter = Painter::start(&live, talk == Talk::Verbose, talk == Talk::Quiet);
+    let crawl = Rc::new(prepare(settings, live)?);
+    let course = event_loop.block_on(run::run(&crawl));
+    drop(painter);
+    let books = &mut *crawl.books.borrow_mut();
+    // What was found is written whatever happened.
+    let flushed = books.rows.flush();
+    let course = course?;
+    flushed?;
+    out::files::write(&crawl.settings, books)?;
+    let summary = Summary::new(&crawl.settings, books, &course, used());
+    write(&crawl.settings, &summary)?;
+    Ok(summary.exit_code)
+}
+
+fn prepare(settings: Settings, live: Arc<Live>) -> Result<Crawl, String> {
+    if let Some(path) = &settings.ca_file {
+        return Err(format!("`{}`: https is not spoken yet", path.display()));
+    }
+    let connector = Connector::new(settings.connect_timeout);
+    let client = Client::new(Pool::new(connector), settings.client.clone());
+    let robots = RobotsCache::new(RobotsSettings {
+        is_ignored: settings.ignore_robots,
+        token: settings.token.clone(),
+        retries: settings.retries,
+        backoff: settings.backoff,
+        local_backoff: settings.local_backoff,
+    });
+    let headers = &settings.client.headers;
+    let warc = settings.files.warc.as_ref();
+    let warc = warc.map(|path| Warc::open(path, headers, settings.resume)).transpose()?;
+    let books = RefCell::new(Books::open(&settings, live.clone())?);
+    Ok(Crawl { settings, client, robots, books, warc, live })
+}
+
+/// The report goes to stdout, or to stderr when stdout belongs to the JSON.
+fn write(settings: &Settings, summary: &Summary) -> Result<(), String> {
+    let stdout = |text: &[u8]| {
+        let mut out = std::io::stdout().lock();
+        let written = out.write_all(text).and_then(|()| out.flush());
+        written.map_err(|error| format!("cannot write to stdout: {error}"))
+    };
+    let text = if settings.talk == Talk::Quiet { String::new() } else { summary.text() };
+    match &settings.files.json {
+        Some(path) if path.as_os_str() == "-" => {
+            eprint!("{text}");
+            stdout(&summary.json())
+        }
+        Some(path) => {
+            stdout(text.as_bytes())?;
+            let written = std::fs::write(path, summary.json());
+            written.map_err(|error| out::rows::problem(path, &error))
+        }
+        None => stdout(text.as_bytes()),
+    }
+}
+
+/// What this process has used so far.
+fn used() -> Used {
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let cpu = Duration::new(cpu.tv_sec.max(0) as u64, cpu.tv_nsec.max(0) as u32);
+    // `VmHWM: 12345 kB`; where there is no such file nothing is known.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    Used { cpu, peak_memory: peak.unwrap_or(0) * 1024 }
+}

@@ -1,0 +1,106 @@
+//! Why no answer came: what a request may fail of, in classes that decide whether to try again.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// The name has no address.
+    Name,
+    /// Nobody listens, or nobody can be reached.
+    Connect,
+    Tls,
+    Timeout,
+    /// The connection ended before the answer did.
+    CutOff,
+    /// It was no HTTP, or more of it than allowed.
+    Protocol,
+}
+
+impl Class {
+    const ALL: [Class; 6] =
+        [Class::Name, Class::Connect, Class::Tls, Class::Timeout, Class::CutOff, Class::Protocol];
+
+    pub(crate) fn from_name(name: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| class.name() == name)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Class::Name => "name",
+            Class::Connect => "connect",
+            Class::Tls => "tls",
+            Class::Timeout => "timeout",
+            Class::CutOff => "cut-off",
+            Class::Protocol => "protocol",
+        }
+    }
+}
+
+/// A class, and the words of whoever noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) class: Class,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(class: Class, text: impl Into<String>) -> Failure {
+        Failure { class, text: text.into() }
+    }
+
+    pub(crate) fn connecting(error: &io::Error) -> Failure {
+        Failure::new(Class::Connect, error.to_string())
+    }
+
+    /// What hyper says, put into a class.
+    pub(crate) fn http(error: &hyper::Error) -> Failure {
+        let is_io = source_of::<io::Error>(error).is_some();
+        let is_cut = error.is_incomplete_message()
+            || error.is_canceled()
+            || error.is_closed()
+            || error.is_body_write_aborted()
+            || is_io;
+        let class = if is_cut && !error.is_parse() { Class::CutOff } else { Class::Protocol };
+        Failure::new(class, with_causes(error))
+    }
+
+    /// A name that is not there today is not there in a second, and a certificate does not mend
+    /// itself; the rest may pass.
+    pub(crate) fn may_pass(&self) -> bool {
+        !matches!(self.class, Class::Tls)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn source_of<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The error and what caused it, each said once.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
