@@ -298,10 +298,10 @@ fn it_does_what_a_sorted_map_does() {
 }
 
 #[test]
-#[ignore = "soak: minutes"]
+#[ignore = "a soak: 20 s in a release build, minutes in others"]
 fn soak() {
     let fired = against_the_model(100_000_000, 2);
-    println!("{fired} fired, 0 early, 0 lost");
+    println!("100,000,000 operations on the wheel alone: {fired} fired, 0 early, 0 lost");
 }
 
 #[test]
