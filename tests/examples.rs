@@ -47,6 +47,51 @@ const EXAMPLES: &[(&str, &str)] = &[
          attempt 3 failed; the next in 8 s\nattempt 4 failed; the next in 16 s\n\
          Ok(5) after 30 s\nafter 59 s: false\nafter 60 s: true\n",
     ),
+    (
+        "echo_udp",
+        "(lost)\n\
+         (lost)\n\
+         sent one, got one\n\
+         sent two, got two\n\
+         sent three, got three\n",
+    ),
+    (
+        "select",
+        "first: one second\n\
+         still at work\n\
+         still at work\n\
+         still at work\n\
+         the answer is 42\n\
+         both are ready: the first\n\
+         stopped after 3 s\n",
+    ),
+    (
+        "futures_traits",
+        "THREE!\n\
+         SHORT!\n\
+         LINES!\n\
+         the server read 3 lines\n\
+         copied 16 bytes\n",
+    ),
+    (
+        "embed_in_epoll",
+        "step 1, one a turn\n\
+         step 2, one a turn\n\
+         step 3, one a turn\n\
+         timer: 5 ms later\n\
+         thread: a thread asked for this\n\
+         host: the work is done\n",
+    ),
+    (
+        "deterministic_test",
+        "24 hours have passed\n\
+         in 20 orders the balance is one of [75, 80]\n\
+         the test left something behind:\n  \
+         task 1.1 (examples/deterministic_test.rs:42:52): sleeps for 60s more\n  \
+         a timer that sleeps for 60s more, made at examples/deterministic_test.rs:42:58 \
+         by the task spawned at examples/deterministic_test.rs:42:52\n\
+         Await or cancel and await tasks, and drop sleeps and sockets, before the test ends.\n",
+    ),
 ];
 
 #[test]
