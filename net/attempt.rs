@@ -50,7 +50,7 @@ pub(crate) async fn when_ready<T: AsFd, R>(
     }
 }
 
-fn is_would_block<R>(result: &io::Result<R>) -> bool {
+pub(crate) fn is_would_block<R>(result: &io::Result<R>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 

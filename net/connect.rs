@@ -16,11 +16,11 @@
 use std::future::Future;
 use std::io;
 use std::net::{self, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use wheelhouse_runtime::io::{Ready, Source};
 use wheelhouse_runtime::time::{Instant, timeout_at};
 
@@ -88,23 +88,32 @@ pub(crate) async fn connect_socket(
     socket: Socket,
     address: SocketAddr,
 ) -> io::Result<Source<net::TcpStream>> {
-    let is_connected = match socket.connect(&address.into()) {
+    let source = open(socket, address.into()).await?;
+    refuse_self(source.get_ref(), address)?;
+    Ok(source)
+}
+
+/// As `connect_socket`, for any kind of stream.
+pub(crate) async fn open<S>(socket: Socket, address: SockAddr) -> io::Result<Source<S>>
+where
+    S: AsFd + From<OwnedFd>,
+{
+    let is_connected = match socket.connect(&address) {
         Ok(()) => true,
         Err(error) if is_under_way(&error) => false,
         Err(error) => return Err(error),
     };
     let ready = if is_connected { Ready::WRITABLE } else { Ready::EMPTY };
-    let source = Source::stream(net::TcpStream::from(OwnedFd::from(socket)), ready)?;
+    let source = Source::stream(S::from(OwnedFd::from(socket)), ready)?;
     // With TCP fast open one that is connected has no peer yet: nothing more is to be asked.
     if !is_connected {
         source.connect().await?;
     }
-    refuse_self(source.get_ref(), address)?;
     Ok(source)
 }
 
 /// An interrupted connect goes on like one that would have blocked. `EAGAIN` does not: there are no
-/// ports left.
+/// ports left, or the queue of the Unix listener is full.
 fn is_under_way(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::INPROGRESS | Errno::INTR))
 }

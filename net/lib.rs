@@ -29,6 +29,19 @@
 //!   stream.rs     TcpStream: connecting
 //!   options.rs    the options of a TcpStream
 //! udp.rs          UdpSocket: binding, sending, its options
+//! unix/           Unix sockets and pipes
+//!   address.rs    from paths and abstract names to addresses
+//!   stream.rs     UnixStream: connecting
+//!   listener.rs   UnixListener: binding
+//!   datagram.rs   UnixDatagram: binding, sending
+//!   socket.rs     UnixSocket: a socket that is nothing in particular yet
+//!   ucred.rs      UCred: who is at the other end
+//!   pipe/         pipes, anonymous and named
+//!     end.rs      whether a descriptor is such an end
+//!     pair.rs     a pipe that has no name
+//!     open.rs     how a named pipe is opened
+//!     receiver.rs Receiver: the end to read from
+//!     sender.rs   Sender: the end to write to
 //! linux.rs        the methods that only Linux has
 //! scratch.rs      the buffer to read into while a stream has none of its own
 //! streams/        streams over anything with futures-io's traits
@@ -84,6 +97,7 @@ mod streams;
 pub mod tcp;
 mod transport;
 mod udp;
+pub mod unix;
 
 pub use crate::addr::{ToSocketAddrs, lookup_host};
 pub use crate::connect_error::ConnectError;
@@ -101,3 +115,4 @@ pub use crate::streams::writer::StreamWriter;
 pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};
 pub use crate::transport::{Accepting, Transport};
 pub use crate::udp::UdpSocket;
+pub use crate::unix::{UnixDatagram, UnixListener, UnixSocket, UnixStream};

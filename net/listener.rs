@@ -14,6 +14,9 @@ use crate::accept::Acceptor;
 use crate::stream::StreamSocket;
 use crate::transport::{Accepting, Transport};
 
+/// How many connections may wait to be accepted, if nothing else is said.
+pub(crate) const BACKLOG: i32 = 1024;
+
 /// Accepts connections: a [`TcpListener`](crate::TcpListener) or a
 /// [`UnixListener`](crate::UnixListener), depending on the kind of socket.
 ///

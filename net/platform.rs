@@ -9,14 +9,37 @@
 //! * **TCP fast open** for who connects: one option on Linux. Apple's systems want connectx(2), the
 //!   BSDs sendto(2), with the data in hand; neither fits a connect that comes before the first
 //!   write.
+//! * **Unix sockets**: abstract names are Linux's; who the peer is, all tell, but only Linux tells the
+//!   process.
+//! * **Pipes**: close-on-exec and non-blocking from the start, or on Apple's systems by further calls.
 //! * **The source port** of a socket bound to an address alone is chosen by Linux, if it is asked to
 //!   wait, when the destination is known; so that there are enough of them.
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::SocketAddr as UnixAddr;
 
 use rustix::io::Errno;
 use socket2::Socket;
+
+/// A pipe, close-on-exec and non-blocking: the end to read from, the end to write to.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+}
+
+/// A pipe, close-on-exec and non-blocking: the end to read from, the end to write to.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe()?;
+    for end in [&reader, &writer] {
+        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(end, true)?;
+    }
+    Ok((reader, writer))
+}
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(crate) use self::linux::*;
@@ -28,6 +51,22 @@ mod linux {
     use nix::sys::socket::{setsockopt, sockopt};
 
     use super::*;
+
+    pub(crate) fn abstract_name(address: &UnixAddr) -> Option<&[u8]> {
+        std::os::linux::net::SocketAddrExt::as_abstract_name(address)
+    }
+
+    /// The address of an abstract name, written as a path with a zero byte before it.
+    pub(crate) fn of_abstract_path(path: &[u8]) -> Option<io::Result<UnixAddr>> {
+        let name = path.strip_prefix(&[0])?;
+        Some(<UnixAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name))
+    }
+
+    /// User, group and process of the peer of a Unix socket.
+    pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32, Option<i32>)> {
+        let peer = rustix::net::sockopt::socket_peercred(socket)?;
+        Ok((peer.uid.as_raw(), peer.gid.as_raw(), Some(peer.pid.as_raw_nonzero().get())))
+    }
 
     /// Errors of accept that are those of one connection, beside those that every system has.
     pub(crate) const ERRORS_OF_ONE_CONNECTION: &[Errno] = &[Errno::NONET];
@@ -53,6 +92,19 @@ mod linux {
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 mod others {
     use super::*;
+
+    pub(crate) fn abstract_name(_: &UnixAddr) -> Option<&[u8]> {
+        None
+    }
+
+    pub(crate) fn of_abstract_path(_: &[u8]) -> Option<io::Result<UnixAddr>> {
+        None
+    }
+
+    pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32, Option<i32>)> {
+        let (user, group) = nix::unistd::getpeereid(socket)?;
+        Ok((user.as_raw(), group.as_raw(), None))
+    }
 
     pub(crate) const ERRORS_OF_ONE_CONNECTION: &[Errno] = &[];
 

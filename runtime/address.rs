@@ -78,9 +78,8 @@ fn unnamed() -> io::Result<UnixAddr> {
 /// Whether an address holds nothing but its family, or a path that fills it to the last byte: that
 /// has no zero at its end, and neither rustix nor std knows it.
 fn is_nameless(from: &SocketAddrAny) -> bool {
-    let header = SocketAddrAny::from(SocketAddrUnix::new_unnamed()).addr_len();
     let is_unix = from.address_family() == AddressFamily::UNIX;
-    is_unix && !(header + 1..=header + LONGEST_PATH).contains(&from.addr_len())
+    is_unix && !(HEADER + 1..=HEADER + LONGEST_PATH).contains(&from.addr_len())
 }
 
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
@@ -89,6 +88,9 @@ use self::elsewhere as abstract_names;
 use self::on_linux as abstract_names;
 
 use self::abstract_names::LONGEST_PATH;
+
+/// What comes before `sun_path`: the family, and on the BSDs the length.
+const HEADER: u32 = 2;
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 mod on_linux {
@@ -134,8 +136,6 @@ mod tests {
         let path = SocketAddrUnix::new("/tmp/some socket").unwrap();
         let taken = UnixAddr::taken(Some(path.into())).unwrap();
         assert_eq!(taken.as_pathname().unwrap().to_str(), Some("/tmp/some socket"));
-        let nothing = SocketAddrUnix::new_unnamed();
-        assert!(UnixAddr::taken(Some(nothing.into())).unwrap().is_unnamed());
         assert!(UnixAddr::taken(None).unwrap().is_unnamed());
     }
 
@@ -143,6 +143,8 @@ mod tests {
     #[test]
     fn abstract_names_come_through_whole() {
         use std::os::linux::net::SocketAddrExt;
+        let nothing = SocketAddrUnix::new_unnamed();
+        assert!(UnixAddr::taken(Some(nothing.into())).unwrap().is_unnamed());
         for name in [&b"a name"[..], b"with\0zero", b""] {
             let address = SocketAddrUnix::new_abstract_name(name).unwrap();
             let taken = UnixAddr::taken(Some(address.into())).unwrap();

@@ -10,11 +10,14 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Context;
 use std::time::Duration;
 
 use socket2::SockRef;
-use support::{GUARD, WakeCount, assert_nothing_left, run_checked, run_checked_on};
+use support::{
+    GUARD, WakeCount, assert_close_on_exec, assert_nothing_left, kind_of, poll_once, run_checked,
+    run_checked_on,
+};
 use wheelhouse::io::Interest;
 use wheelhouse::net::UdpSocket;
 use wheelhouse::time::{sleep, timeout};
@@ -38,14 +41,6 @@ async fn pair() -> (UdpSocket, UdpSocket) {
     (one, other)
 }
 
-fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn kind<R: std::fmt::Debug>(result: io::Result<R>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
 #[test]
 fn what_is_sent_to_an_address_comes_with_that_of_the_sender() {
     run(async {
@@ -62,12 +57,12 @@ fn what_is_sent_to_an_address_comes_with_that_of_the_sender() {
             let (n, sender) = server.recv_from(&mut buffer).await.unwrap();
             assert_eq!((std::str::from_utf8(&buffer[..n]).unwrap(), sender), (word, from));
         }
-        assert_eq!(kind(server.try_recv_from(&mut buffer)), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(server.try_recv_from(&mut buffer)), ErrorKind::WouldBlock);
         let nowhere: &[SocketAddr] = &[];
-        assert_eq!(kind(client.send_to(b"lost", nowhere).await), ErrorKind::InvalidInput);
-        assert_eq!(kind(client.send_to(b"lost", "no port").await), ErrorKind::InvalidInput);
-        assert_eq!(kind(UdpSocket::bind(nowhere).await), ErrorKind::InvalidInput);
-        assert_eq!(kind(UdpSocket::bind(to).await), ErrorKind::AddrInUse);
+        assert_eq!(kind_of(client.send_to(b"lost", nowhere).await), ErrorKind::InvalidInput);
+        assert_eq!(kind_of(client.send_to(b"lost", "no port").await), ErrorKind::InvalidInput);
+        assert_eq!(kind_of(UdpSocket::bind(nowhere).await), ErrorKind::InvalidInput);
+        assert_eq!(kind_of(UdpSocket::bind(to).await), ErrorKind::AddrInUse);
     });
 }
 
@@ -76,13 +71,13 @@ fn a_connected_socket_hears_its_peer_alone() {
     run(async {
         let (one, other) = pair().await;
         let stranger = socket().await;
-        assert_eq!(kind(stranger.peer_addr()), ErrorKind::NotConnected);
+        assert_eq!(kind_of(stranger.peer_addr()), ErrorKind::NotConnected);
         assert_eq!(one.peer_addr().unwrap(), other.local_addr().unwrap());
         stranger.send_to(b"me too", one.local_addr().unwrap()).await.unwrap();
         other.send(b"hello").await.unwrap();
         let mut buffer = [0; 16];
         assert_eq!(one.recv(&mut buffer).await.unwrap(), 5);
-        assert_eq!(kind(one.try_recv(&mut buffer)), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(one.try_recv(&mut buffer)), ErrorKind::WouldBlock);
         other.try_send(b"again").unwrap();
         poll_fn(|cx| other.poll_send(cx, b"and again")).await.unwrap();
         assert_eq!(poll_fn(|cx| one.poll_recv(cx, &mut buffer)).await.unwrap(), 5);
@@ -121,8 +116,8 @@ fn peeking_takes_nothing() {
         let (one, other) = pair().await;
         let from = one.local_addr().unwrap();
         let mut buffer = [0; 4];
-        assert_eq!(kind(other.try_peek(&mut buffer)), ErrorKind::WouldBlock);
-        assert_eq!(kind(other.try_peek_sender()), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(other.try_peek(&mut buffer)), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(other.try_peek_sender()), ErrorKind::WouldBlock);
         one.send(b"abcdef").await.unwrap();
         assert_eq!(other.peek(&mut buffer).await.unwrap(), 4);
         assert_eq!(poll_fn(|cx| other.poll_peek(cx, &mut buffer)).await.unwrap(), 4);
@@ -144,7 +139,7 @@ fn what_is_received_is_appended_to_a_vec() {
         let (one, other) = pair().await;
         let from = one.local_addr().unwrap();
         let mut buffer = Vec::new();
-        assert_eq!(kind(other.try_recv_buf(&mut buffer)), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(other.try_recv_buf(&mut buffer)), ErrorKind::WouldBlock);
         {
             let mut waiting = pin!(other.recv_buf(&mut buffer));
             assert!(poll_once(waiting.as_mut()).is_pending());
@@ -174,7 +169,7 @@ fn readiness_says_when_to_try() {
         one.writable().await.unwrap();
         poll_fn(|cx| one.poll_send_ready(cx)).await.unwrap();
         // Nothing there: the first try finds out, the next wait is for a datagram.
-        assert_eq!(kind(other.try_recv(&mut [0; 8])), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(other.try_recv(&mut [0; 8])), ErrorKind::WouldBlock);
         assert!(poll_once(other.readable()).is_pending());
         one.send(b"there").await.unwrap();
         other.readable().await.unwrap();
@@ -183,7 +178,7 @@ fn readiness_says_when_to_try() {
         let receive = || rustix_recv(&other, &mut buffer);
         assert_eq!(other.try_io(Interest::READABLE, receive).unwrap(), 5);
         let blocked = other.try_io(Interest::READABLE, || rustix_recv(&other, &mut [0; 8]));
-        assert_eq!(kind(blocked), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(blocked), ErrorKind::WouldBlock);
         assert!(poll_once(other.readable()).is_pending());
         one.send(b"later").await.unwrap();
         let receive = || rustix_recv(&other, &mut buffer);
@@ -207,7 +202,7 @@ fn sockets_come_from_std_and_go_back() {
         let mut buffer = [0; 8];
         assert_eq!(ours.recv(&mut buffer).await.unwrap(), 2);
         let theirs = ours.into_std().unwrap();
-        assert_eq!(kind(theirs.recv(&mut buffer)), ErrorKind::WouldBlock);
+        assert_eq!(kind_of(theirs.recv(&mut buffer)), ErrorKind::WouldBlock);
         let ours = UdpSocket::from_std(theirs).unwrap();
         client.send_to(b"again", ours.local_addr().unwrap()).await.unwrap();
         assert_eq!(ours.recv(&mut buffer).await.unwrap(), 5);
@@ -392,14 +387,9 @@ fn sockets_that_are_dropped_while_tasks_wait_leave_nothing() {
 }
 
 /// Row 29.
-#[cfg(target_os = "linux")]
 #[test]
 fn no_descriptor_is_passed_on_to_child_processes() {
-    use rustix::io::{FdFlags, fcntl_getfd};
-    run(async {
-        let socket = socket().await;
-        assert!(fcntl_getfd(&socket).unwrap().contains(FdFlags::CLOEXEC));
-    });
+    run(async { assert_close_on_exec(socket().await) });
 }
 
 #[test]

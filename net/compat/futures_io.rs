@@ -13,11 +13,12 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::stream::StreamSocket;
 use crate::transport::Transport;
+use crate::unix::pipe::{Receiver, Sender};
 
 /// For types with a `source`.
 macro_rules! async_read {
-    ($($stream:ty)*) => {$(
-        impl<S: Transport> AsyncRead for $stream {
+    ($(<$($S:ident)?> $stream:ty;)*) => {$(
+        impl$(<$S: Transport>)? AsyncRead for $stream {
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -40,8 +41,8 @@ macro_rules! async_read {
 
 /// For types with a `source` and `close_writing`.
 macro_rules! async_write {
-    ($($stream:ty)*) => {$(
-        impl<S: Transport> AsyncWrite for $stream {
+    ($(<$($S:ident)?> $stream:ty;)*) => {$(
+        impl$(<$S: Transport>)? AsyncWrite for $stream {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -70,5 +71,19 @@ macro_rules! async_write {
     )*};
 }
 
-async_read!(StreamSocket<S> &StreamSocket<S> ReadHalf<'_, S> OwnedReadHalf<S>);
-async_write!(StreamSocket<S> &StreamSocket<S> WriteHalf<'_, S> OwnedWriteHalf<S>);
+async_read! {
+    <S> StreamSocket<S>;
+    <S> &StreamSocket<S>;
+    <S> ReadHalf<'_, S>;
+    <S> OwnedReadHalf<S>;
+    <> Receiver;
+    <> &Receiver;
+}
+async_write! {
+    <S> StreamSocket<S>;
+    <S> &StreamSocket<S>;
+    <S> WriteHalf<'_, S>;
+    <S> OwnedWriteHalf<S>;
+    <> Sender;
+    <> &Sender;
+}

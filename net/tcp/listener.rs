@@ -7,10 +7,7 @@ use socket2::{Domain, SockRef};
 
 use crate::addr::{ToSocketAddrs, first_that_works, resolve};
 use crate::connect::new_socket;
-use crate::listener::ListenerSocket;
-
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 1024;
+use crate::listener::{BACKLOG, ListenerSocket};
 
 /// Accepts TCP connections.
 pub type TcpListener = ListenerSocket<net::TcpListener>;

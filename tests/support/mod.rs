@@ -216,6 +216,48 @@ pub(crate) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Pol
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
+/// Polls once, with a waker that wakes nobody, then drops.
+pub(crate) fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The kind of the error that a result must be.
+#[track_caller]
+pub(crate) fn kind_of<R: std::fmt::Debug>(result: std::io::Result<R>) -> std::io::ErrorKind {
+    result.unwrap_err().kind()
+}
+
+/// Asserts that a descriptor is not passed on to child processes.
+#[track_caller]
+pub(crate) fn assert_close_on_exec(fd: impl AsFd) {
+    use rustix::io::{FdFlags, fcntl_getfd};
+    assert!(fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
+}
+
+/// A path for a socket or a pipe that is removed with it.
+pub(crate) struct TempPath(std::path::PathBuf);
+
+impl TempPath {
+    pub(crate) fn new(name: &str) -> TempPath {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let file = format!("wheelhouse-{name}-{}-{count}", std::process::id());
+        TempPath(std::env::temp_dir().join(file))
+    }
+}
+
+impl AsRef<std::path::Path> for TempPath {
+    fn as_ref(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for TempPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Awaits `future` with a waker of its own between it and the task, as combinators do.
 pub(crate) async fn under_foreign_waker<F: Future>(future: F) -> F::Output {
     struct Relay(Waker);
