@@ -1,7 +1,7 @@
 //! Tour 8: an async sleep made of OS threads. Five of them sleep five seconds each, and the loop
 //! hears of it: five seconds in all.
 //!
-//! A second is 20 ms here. The tutorial's trap, a future that a thread completes without waking
+//! A second is 40 ms here. The tutorial's trap, a future that a thread completes without waking
 //! the loop, does not compile: a `Completer` cannot be moved to a thread, only what `remote()`
 //! makes of it can.
 
@@ -10,7 +10,7 @@ use std::thread;
 use wheelhouse::time::{Duration, Instant};
 use wheelhouse::{completion, gather, run};
 
-const SECOND: Duration = Duration::from_millis(20);
+const SECOND: Duration = Duration::from_millis(40);
 
 async fn thread_sleep(name: u32, duration: Duration) -> u32 {
     let (completer, over) = completion();

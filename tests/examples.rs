@@ -56,6 +56,11 @@ const EXAMPLES: &[(&str, &str)] = &[
          sent three, got three\n",
     ),
     (
+        "echo_unix",
+        "the server is this process: true\nsent one, got one\nsent two, got two\n\
+         sent three, got three\nthe server echoed 14 bytes\nthrough the pair\n",
+    ),
+    (
         "select",
         "first: one second\n\
          still at work\n\

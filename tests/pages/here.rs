@@ -63,6 +63,8 @@ items! {
     net::copy_bidirectional,
     net::lookup_host,
     net::tcp::ReuniteError,
+    net::unix::ReuniteError,
+    net::unix::pipe::pipe,
     race,
     run,
     scope,
@@ -188,6 +190,26 @@ methods! {
         try_peek_sender, try_recv, try_recv_buf, try_recv_buf_from, try_recv_from, try_send,
         try_send_to, ttl, writable,
     }
+    net::UnixDatagram {
+        bind::<&str>, connect::<&str>, from_std, into_std, local_addr, pair, peek, peek_from,
+        peek_sender, peer_addr, poll_recv, poll_recv_from, poll_recv_ready, poll_send,
+        poll_send_ready, poll_send_to::<&str>, readable, ready, recv, recv_buf, recv_buf_from,
+        recv_from, send, send_to::<&str>, send_to_addr, shutdown, take_error, try_recv,
+        try_recv_buf, try_recv_buf_from, try_recv_from, try_send, try_send_to::<&str>, unbound,
+        writable,
+    }
+    net::UnixListener {
+        accept, bind::<&str>, bind_addr, from_std, into_std, local_addr, poll_accept, take_error,
+    }
+    net::UnixSocket {
+        bind::<&str>, connect::<&str>, datagram, listen, new_datagram, new_stream,
+    }
+    net::UnixStream {
+        connect::<&str>, connect_addr, from_std, into_split, into_std, local_addr, pair,
+        peer_addr, peer_cred, poll_read_ready, poll_write_ready, read, readable, ready, split,
+        take_error, try_read, try_read_buf, try_read_vectored, try_write, try_write_vectored,
+        writable, write, write_all,
+    }
     net::tcp::OwnedReadHalf {
         local_addr, peek, peer_addr, poll_peek, readable, ready, reunite, try_read, try_read_buf,
         try_read_vectored,
@@ -201,6 +223,38 @@ methods! {
     }
     net::tcp::WriteHalf {
         local_addr, peer_addr, ready, try_write, try_write_vectored, writable,
+    }
+    net::unix::OwnedReadHalf {
+        local_addr, peer_addr, readable, ready, reunite, try_read, try_read_buf,
+        try_read_vectored,
+    }
+    net::unix::OwnedWriteHalf {
+        forget, local_addr, peer_addr, ready, reunite, try_write, try_write_vectored, writable,
+    }
+    net::unix::ReadHalf {
+        local_addr, peer_addr, readable, ready, try_read, try_read_buf, try_read_vectored,
+    }
+    net::unix::SocketAddr {
+        as_pathname, is_unnamed,
+    }
+    net::unix::UCred {
+        gid, pid, uid,
+    }
+    net::unix::WriteHalf {
+        local_addr, peer_addr, ready, try_write, try_write_vectored, writable,
+    }
+    net::unix::pipe::OpenOptions {
+        new, open_receiver::<&str>, open_sender::<&str>, read_write, unchecked,
+    }
+    net::unix::pipe::Receiver {
+        from_file, from_file_unchecked, from_owned_fd, from_owned_fd_unchecked, into_blocking_fd,
+        into_nonblocking_fd, poll_read_ready, read, readable, ready, try_read, try_read_buf,
+        try_read_vectored,
+    }
+    net::unix::pipe::Sender {
+        from_file, from_file_unchecked, from_owned_fd, from_owned_fd_unchecked, into_blocking_fd,
+        into_nonblocking_fd, poll_write_ready, ready, try_write, try_write_vectored, writable,
+        write, write_all,
     }
     signal::Signal {
         poll_recv, recv,
@@ -274,6 +328,17 @@ called! {
         |socket: &net::UdpSocket| drop(socket.async_io(Interest::READABLE, || Ok(())));
     net::UdpSocket::try_io =>
         |socket: &net::UdpSocket| socket.try_io(Interest::READABLE, || Ok(())).ok();
+    net::UnixDatagram::async_io =>
+        |socket: &net::UnixDatagram| drop(socket.async_io(Interest::READABLE, || Ok(())));
+    net::UnixDatagram::try_io =>
+        |socket: &net::UnixDatagram| socket.try_io(Interest::READABLE, || Ok(())).ok();
+    net::UnixStream::async_io =>
+        |socket: &net::UnixStream| drop(socket.async_io(Interest::READABLE, || Ok(())));
+    net::UnixStream::try_io =>
+        |socket: &net::UnixStream| socket.try_io(Interest::READABLE, || Ok(())).ok();
+    net::unix::pipe::Receiver::try_io =>
+        |pipe: &net::unix::pipe::Receiver| pipe.try_io(|| Ok(())).ok();
+    net::unix::pipe::Sender::try_io => |pipe: &net::unix::pipe::Sender| pipe.try_io(|| Ok(())).ok();
     task::LocalKey::scope => |key: &'static task::LocalKey<u8>| drop(key.scope(1, ready(())));
     task::LocalKey::sync_scope => |key: &'static task::LocalKey<u8>| key.sync_scope(1, || ());
     task::LocalKey::try_with =>
