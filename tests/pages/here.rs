@@ -58,6 +58,8 @@ items! {
     io::AsyncFdReadyGuard,
     io::TryIoError,
     join,
+    net::IncompleteRead,
+    net::LimitOverrun,
     net::ToSocketAddrs,
     net::copy,
     net::copy_bidirectional,
