@@ -91,6 +91,8 @@ pub fn run<R: Runtime>(job: &Job) -> Result<Answer, String> {
         "spawn" => runtime.block_on(on_task::<R, _>(spawn::<R>(quick))).fill(&mut answer),
         "yield" => runtime.block_on(on_task::<R, _>(yields::<R>(quick))).fill(&mut answer),
         "wake" => runtime.block_on(on_task::<R, _>(wake(quick, job.other_cpu))).fill(&mut answer),
+        "pair" => copy(&mut answer, crate::pair::run(&mut runtime, quick, job.other_cpu)?),
+        "task-bytes" => copy(&mut answer, runtime.block_on(on_task::<R, _>(crate::held::tasks::<R>()))),
         "timer-create" => runtime.block_on(on_task::<R, _>(timer_create::<R>(quick))).fill(&mut answer),
         "timer-storm" => runtime.block_on(on_task::<R, _>(timer_storm::<R>(quick))).fill(&mut answer),
         "sleep" => runtime.block_on(on_task::<R, _>(sleeps::<R>(quick))).fill(&mut answer),
@@ -98,6 +100,11 @@ pub fn run<R: Runtime>(job: &Job) -> Result<Answer, String> {
         other => return Err(format!("no part {other}")),
     }
     Ok(answer)
+}
+
+/// Takes over what a workload elsewhere found.
+fn copy(answer: &mut Answer, found: Answer) {
+    Found(found).fill(answer);
 }
 
 /// What a workload found.

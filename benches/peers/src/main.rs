@@ -3,8 +3,10 @@
 
 mod child;
 mod contenders;
+mod held;
 mod load;
 mod measure;
+mod pair;
 mod picture;
 mod report;
 mod scenario;

@@ -129,6 +129,23 @@ pub const ALL: &[Scenario] = &[
         kind: Kind::Child,
     },
     Scenario {
+        name: "pair",
+        title: "two loops on two threads: there and back by wakers; a task spawned there and awaited; 1,000 at once",
+        metrics: &[
+            ratio("trip_p50", "trip p50 us"),
+            ratio("trip_p99", "trip p99 us"),
+            ratio("spawn_p50", "spawn p50 us"),
+            ratio("burst_ns", "1,000, ns/spawn"),
+        ],
+        kind: Kind::Child,
+    },
+    Scenario {
+        name: "task-bytes",
+        title: "what a task holds that waits for ever: the first 10^5, and 10^5 more",
+        metrics: &[ratio("bytes", "bytes"), plain("allocations", "allocations"), ratio("bytes_again", "bytes, more")],
+        kind: Kind::Child,
+    },
+    Scenario {
         name: "timer-create",
         title: "create, poll once and drop a sleep of 1 h beside other pending sleeps; move one; what one holds",
         metrics: &[

@@ -12,6 +12,7 @@ pub mod tokio;
 pub mod wheelhouse;
 
 use crate::child;
+use crate::pair::{self, Spawner};
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -35,6 +36,10 @@ pub trait Runtime: Sized + 'static {
         F::Output: 'static;
     fn spawn_detached<F: Future<Output = ()> + 'static>(future: F);
     fn yield_now() -> impl Future<Output = ()>;
+    /// Spawns on this loop from other threads, where the runtime can.
+    fn spawner() -> Option<Spawner> {
+        None
+    }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static;
     /// A sleep that can be moved, where the runtime has one.
@@ -116,7 +121,7 @@ pub const ALL: &[Contender] = &[
         name: "raw",
         child: raw::run,
         only_in: &[],
-        not_in: &["spawn", "yield", "timer-create"],
+        not_in: &["spawn", "yield", "pair", "task-bytes", "timer-create"],
         note: "written by hand for each scenario; no tasks",
     },
     #[cfg(feature = "wheelhouse")]
@@ -133,7 +138,14 @@ pub const ALL: &[Contender] = &[
     Contender {
         name: "tokio-local",
         child: child::run::<tokio::Local>,
-        only_in: &["spawn", "yield", "wake"],
+        only_in: &["spawn", "yield", "wake", "task-bytes"],
+        not_in: &[],
+        note: "",
+    },
+    Contender {
+        name: "tokio-threads",
+        child: |job| pair::run_multi_thread(job.quick, job.other_cpu),
+        only_in: &["pair"],
         not_in: &[],
         note: "",
     },

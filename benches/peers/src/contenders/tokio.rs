@@ -1,6 +1,7 @@
 //! tokio: the current_thread runtime with `tokio::spawn`, and `LocalSet` with `spawn_local`.
 
 use super::{Bound, Resettable, Runtime};
+use crate::pair::Spawner;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -69,6 +70,13 @@ impl Runtime for CurrentThread {
     }
     fn yield_now() -> impl Future<Output = ()> {
         tokio::task::yield_now()
+    }
+    fn spawner() -> Option<Spawner> {
+        let handle = tokio::runtime::Handle::current();
+        Some(Box::new(move || {
+            let spawned = handle.spawn(async {});
+            Box::pin(async { spawned.await.expect("task") })
+        }))
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {

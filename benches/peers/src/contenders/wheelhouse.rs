@@ -1,6 +1,7 @@
 //! wheelhouse, as its API page says to use it.
 
 use super::{Bound, Resettable, Runtime};
+use crate::pair::Spawner;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::ErrorKind;
@@ -53,6 +54,13 @@ impl Runtime for Wheelhouse {
     }
     fn yield_now() -> impl Future<Output = ()> {
         wheelhouse::yield_now()
+    }
+    fn spawner() -> Option<Spawner> {
+        let handle = wheelhouse::Handle::current();
+        Some(Box::new(move || {
+            let spawned = handle.spawn(|| async {});
+            Box::pin(async { spawned.await.expect("task") })
+        }))
     }
 
     fn sleep(duration: Duration) -> impl Future<Output = ()> + 'static {
