@@ -59,6 +59,7 @@ fn is_not_ready<T: AsFd>(source: &Source<T>, interest: Interest) {
         (interest.is_readable(), Direction::Read),
         (interest.is_writable(), Direction::Write),
         (interest.is_priority(), Direction::Priority),
+        (interest.is_error(), Direction::Error),
     ] {
         if is_wanted {
             let blocked = || Err::<(), _>(io::ErrorKind::WouldBlock.into());

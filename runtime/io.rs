@@ -1,11 +1,15 @@
-//! Any descriptor on the loop: [`AsyncFd`], asyncio's `add_reader` and `add_writer`.
+//! Any descriptor on the loop: [`AsyncFd`], asyncio's `add_reader` and `add_writer`, and the guards
+//! with which its readiness is made use of. What a guard knows and may clear is in `known.rs`.
 
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
+use crate::known::Known;
+
 pub use crate::address::Address;
+pub use crate::known::{AsyncFdRegisterError, TryIoError};
 pub use crate::reactor::Direction;
 pub use crate::selector::{Interest, Ready};
 pub use crate::source::Source;
@@ -73,18 +77,38 @@ impl<T: AsFd> AsyncFd<T> {
         Ok(AsyncFd { source: Source::new(io, interest)? })
     }
 
-    /// As [`with_interest`](Self::with_interest), but a failure gives the descriptor back.
+    /// As [`new`](Self::new), but a failure gives the descriptor back.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and the descriptor.
     ///
     /// # Panics
     ///
     /// If no loop is running on this thread.
     #[track_caller]
-    pub fn try_with_interest(io: T, interest: Interest) -> Result<AsyncFd<T>, (T, io::Error)> {
-        Ok(AsyncFd { source: Source::try_new(io, interest)? })
+    pub fn try_new(io: T) -> Result<AsyncFd<T>, AsyncFdRegisterError<T>> {
+        AsyncFd::try_with_interest(io, Interest::BOTH)
+    }
+
+    /// As [`with_interest`](Self::with_interest), but a failure gives the descriptor back.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and the descriptor.
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn try_with_interest(
+        io: T,
+        interest: Interest,
+    ) -> Result<AsyncFd<T>, AsyncFdRegisterError<T>> {
+        match Source::try_new(io, interest) {
+            Ok(source) => Ok(AsyncFd { source }),
+            Err((io, cause)) => Err(AsyncFdRegisterError::new(io, cause)),
+        }
     }
 
     /// The descriptor.
@@ -127,7 +151,38 @@ impl<T: AsFd> AsyncFd<T> {
     /// If it is polled outside its loop.
     pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
         let ready = self.source.ready(interest).await?;
-        Ok(AsyncFdReadyGuard::new(self, ready))
+        Ok(AsyncFdReadyGuard { known: Known::new(&self.source, ready), fd: self })
+    }
+
+    /// As [`readable`](Self::readable), with a guard that lends the descriptor mutably.
+    ///
+    /// # Errors
+    ///
+    /// If it is polled outside its loop.
+    pub async fn readable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        self.ready_mut(Interest::READABLE).await
+    }
+
+    /// As [`writable`](Self::writable), with a guard that lends the descriptor mutably.
+    ///
+    /// # Errors
+    ///
+    /// If it is polled outside its loop.
+    pub async fn writable_mut(&mut self) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        self.ready_mut(Interest::WRITABLE).await
+    }
+
+    /// As [`ready`](Self::ready), with a guard that lends the descriptor mutably. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// If it is polled outside its loop.
+    pub async fn ready_mut(
+        &mut self,
+        interest: Interest,
+    ) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
+        let ready = self.source.ready(interest).await?;
+        Ok(AsyncFdReadyMutGuard { known: Known::new(&self.source, ready), fd: self })
     }
 
     /// As [`readable`](Self::readable). The last caller is woken.
@@ -154,6 +209,30 @@ impl<T: AsFd> AsyncFd<T> {
         self.poll_direction(cx, Direction::Write)
     }
 
+    /// As [`readable_mut`](Self::readable_mut). The last caller is woken.
+    ///
+    /// # Errors
+    ///
+    /// If it is polled outside its loop.
+    pub fn poll_read_ready_mut(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'_, T>>> {
+        self.poll_direction_mut(cx, Direction::Read)
+    }
+
+    /// As [`writable_mut`](Self::writable_mut). The last caller is woken.
+    ///
+    /// # Errors
+    ///
+    /// If it is polled outside its loop.
+    pub fn poll_write_ready_mut(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'_, T>>> {
+        self.poll_direction_mut(cx, Direction::Write)
+    }
+
     /// Calls `operation` whenever the descriptor is ready for `interest`, until it does not say
     /// `WouldBlock`. Cancel safe: it is not called once the future is dropped.
     ///
@@ -173,6 +252,24 @@ impl<T: AsFd> AsyncFd<T> {
         }
     }
 
+    /// As [`async_io`](Self::async_io), for an operation that needs the descriptor mutably.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` says.
+    pub async fn async_io_mut<R>(
+        &mut self,
+        interest: Interest,
+        mut operation: impl FnMut(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            let mut guard = self.ready_mut(interest).await?;
+            if let Ok(result) = guard.try_io(|fd| operation(fd.get_mut())) {
+                return result;
+            }
+        }
+    }
+
     /// Calls `operation` once, ready or not.
     ///
     /// # Errors
@@ -183,11 +280,25 @@ impl<T: AsFd> AsyncFd<T> {
         interest: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let stamps = Stamps::take(&self.source);
+        let known = Known::of_all(&self.source);
         let result = operation(self.get_ref());
-        if is_would_block(&result) {
-            stamps.clear(&self.source, ready_bits(interest));
-        }
+        known.clear_if_blocked(&self.source, interest, &result);
+        result
+    }
+
+    /// As [`try_io`](Self::try_io), for an operation that needs the descriptor mutably.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_io`](Self::try_io).
+    pub fn try_io_mut<R>(
+        &mut self,
+        interest: Interest,
+        operation: impl FnOnce(&mut T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let known = Known::of_all(&self.source);
+        let result = operation(self.get_mut());
+        known.clear_if_blocked(&self.source, interest, &result);
         result
     }
 
@@ -197,7 +308,19 @@ impl<T: AsFd> AsyncFd<T> {
         direction: Direction,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'_, T>>> {
         let ready = self.source.poll_ready(cx, direction);
-        ready.map_ok(|ready| AsyncFdReadyGuard::new(self, ready))
+        ready.map_ok(|ready| AsyncFdReadyGuard { known: Known::new(&self.source, ready), fd: self })
+    }
+
+    fn poll_direction_mut(
+        &mut self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+    ) -> Poll<io::Result<AsyncFdReadyMutGuard<'_, T>>> {
+        let ready = self.source.poll_ready(cx, direction);
+        ready.map_ok(|ready| {
+            let known = Known::new(&self.source, ready);
+            AsyncFdReadyMutGuard { known, fd: self }
+        })
     }
 }
 
@@ -224,34 +347,52 @@ impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFd<T> {
 #[must_use = "say what became of the readiness: `try_io`, `clear_ready` or `retain_ready`"]
 pub struct AsyncFdReadyGuard<'a, T: AsFd> {
     fd: &'a AsyncFd<T>,
-    ready: Ready,
-    stamps: Stamps,
+    known: Known,
 }
 
+/// As [`AsyncFdReadyGuard`], and lends the descriptor mutably.
+#[must_use = "say what became of the readiness: `try_io`, `clear_ready` or `retain_ready`"]
+pub struct AsyncFdReadyMutGuard<'a, T: AsFd> {
+    fd: &'a mut AsyncFd<T>,
+    known: Known,
+}
+
+/// What both guards have.
+macro_rules! guard {
+    ($guard:ident) => {
+        impl<T: AsFd> $guard<'_, T> {
+            /// What it was ready for.
+            pub fn ready(&self) -> Ready {
+                self.known.ready()
+            }
+
+            /// An operation said `WouldBlock`: the next wait is for a new event.
+            pub fn clear_ready(&mut self) {
+                self.known.clear(&self.fd.source, self.known.ready());
+            }
+
+            /// As [`clear_ready`](Self::clear_ready), for some of the bits.
+            pub fn clear_ready_matching(&mut self, ready: Ready) {
+                self.known.clear(&self.fd.source, ready);
+            }
+
+            /// It is still ready: the next wait ends at once.
+            pub fn retain_ready(&mut self) {}
+        }
+
+        impl<T: AsFd + fmt::Debug> fmt::Debug for $guard<'_, T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut out = f.debug_struct(stringify!($guard));
+                out.field("fd", &self.fd).field("ready", &self.ready()).finish()
+            }
+        }
+    };
+}
+
+guard!(AsyncFdReadyGuard);
+guard!(AsyncFdReadyMutGuard);
+
 impl<'a, T: AsFd> AsyncFdReadyGuard<'a, T> {
-    fn new(fd: &'a AsyncFd<T>, ready: Ready) -> AsyncFdReadyGuard<'a, T> {
-        AsyncFdReadyGuard { fd, ready, stamps: Stamps::take(&fd.source) }
-    }
-
-    /// What it was ready for.
-    pub fn ready(&self) -> Ready {
-        self.ready
-    }
-
-    /// An operation said `WouldBlock`: the next wait is for a new event.
-    pub fn clear_ready(&mut self) {
-        self.clear_ready_matching(self.ready);
-    }
-
-    /// As [`clear_ready`](Self::clear_ready), for some of the bits.
-    pub fn clear_ready_matching(&mut self, ready: Ready) {
-        self.stamps.clear(&self.fd.source, ready);
-        self.ready = self.ready.without(ready);
-    }
-
-    /// It is still ready: the next wait ends at once.
-    pub fn retain_ready(&mut self) {}
-
     /// Calls `operation`, and clears the readiness if it says `WouldBlock`.
     ///
     /// # Errors
@@ -259,14 +400,10 @@ impl<'a, T: AsFd> AsyncFdReadyGuard<'a, T> {
     /// [`TryIoError`] if it said `WouldBlock`; other errors are in the result inside.
     pub fn try_io<R>(
         &mut self,
-        operation: impl FnOnce(&AsyncFd<T>) -> io::Result<R>,
+        operation: impl FnOnce(&'a AsyncFd<T>) -> io::Result<R>,
     ) -> Result<io::Result<R>, TryIoError> {
         let result = operation(self.fd);
-        if is_would_block(&result) {
-            self.clear_ready();
-            return Err(TryIoError(()));
-        }
-        Ok(result)
+        self.known.judge(&self.fd.source, result)
     }
 
     /// The watched descriptor.
@@ -280,56 +417,37 @@ impl<'a, T: AsFd> AsyncFdReadyGuard<'a, T> {
     }
 }
 
-impl<T: AsFd + fmt::Debug> fmt::Debug for AsyncFdReadyGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("AsyncFdReadyGuard");
-        out.field("fd", self.fd).field("ready", &self.ready).finish()
-    }
-}
-
-/// The operation would have blocked; the readiness was cleared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TryIoError(());
-
-impl fmt::Display for TryIoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the operation would have blocked")
-    }
-}
-
-impl std::error::Error for TryIoError {}
-
-/// The stamps of all directions.
-struct Stamps([u64; 3]);
-
-const DIRECTIONS: [Direction; 3] = [Direction::Read, Direction::Write, Direction::Priority];
-
-impl Stamps {
-    fn take<T: AsFd>(source: &Source<T>) -> Stamps {
-        Stamps(DIRECTIONS.map(|direction| source.stamp(direction)))
+impl<T: AsFd> AsyncFdReadyMutGuard<'_, T> {
+    /// Calls `operation`, and clears the readiness if it says `WouldBlock`.
+    ///
+    /// # Errors
+    ///
+    /// [`TryIoError`] if it said `WouldBlock`; other errors are in the result inside.
+    pub fn try_io<R>(
+        &mut self,
+        operation: impl FnOnce(&mut AsyncFd<T>) -> io::Result<R>,
+    ) -> Result<io::Result<R>, TryIoError> {
+        let result = operation(self.fd);
+        self.known.judge(&self.fd.source, result)
     }
 
-    fn clear<T: AsFd>(&self, source: &Source<T>, ready: Ready) {
-        for (direction, stamp) in DIRECTIONS.into_iter().zip(self.0) {
-            source.clear_since(direction, ready, stamp);
-        }
+    /// The watched descriptor.
+    pub fn get_ref(&self) -> &AsyncFd<T> {
+        self.fd
     }
-}
 
-fn ready_bits(interest: Interest) -> Ready {
-    let mut ready = Ready::EMPTY;
-    for (is_wanted, direction) in [
-        (interest.is_readable(), Direction::Read),
-        (interest.is_writable(), Direction::Write),
-        (interest.is_priority(), Direction::Priority),
-    ] {
-        if is_wanted {
-            ready |= direction.mask();
-        }
+    /// The watched descriptor.
+    pub fn get_mut(&mut self) -> &mut AsyncFd<T> {
+        self.fd
     }
-    ready
-}
 
-fn is_would_block<R>(result: &io::Result<R>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    /// The descriptor inside.
+    pub fn get_inner(&self) -> &T {
+        self.fd.get_ref()
+    }
+
+    /// The descriptor inside. It must stay the same one.
+    pub fn get_inner_mut(&mut self) -> &mut T {
+        self.fd.get_mut()
+    }
 }

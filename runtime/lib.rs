@@ -29,6 +29,7 @@
 //! loop_local.rs       a value for each loop
 //! stream.rs           what a source does with a stream: receive, send, connect, accept
 //! datagram.rs         what a source does with a datagram socket: receive from, send to, peek
+//! known.rs            what was known of a readiness, and clearing nothing newer
 //! io.rs               AsyncFd: any descriptor at all
 //! address.rs          socket addresses, which the runtime only passes on
 //! syscall.rs          the system calls on descriptors, where systems differ
@@ -172,6 +173,7 @@ mod group;
 mod handle;
 mod inbox;
 pub mod io;
+mod known;
 mod locals;
 #[cfg(all(test, loom))]
 mod loom_tests;

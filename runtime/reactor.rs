@@ -23,6 +23,8 @@ pub enum Direction {
     Write,
     /// Priority (out-of-band) data.
     Priority,
+    /// An error, and nothing else.
+    Error,
 }
 
 impl Direction {
@@ -33,6 +35,7 @@ impl Direction {
             Direction::Read => Ready::READABLE.with(Ready::READ_CLOSED).with(Ready::ERROR),
             Direction::Write => Ready::WRITABLE.with(Ready::WRITE_CLOSED).with(Ready::ERROR),
             Direction::Priority => Ready::PRIORITY.with(Ready::READ_CLOSED).with(Ready::ERROR),
+            Direction::Error => Ready::ERROR,
         }
     }
 
@@ -43,6 +46,7 @@ impl Direction {
             Direction::Read => Ready::READABLE,
             Direction::Write => Ready::WRITABLE,
             Direction::Priority => Ready::PRIORITY,
+            Direction::Error => Ready::EMPTY,
         }
     }
 }
@@ -97,8 +101,14 @@ pub(crate) struct Slot {
     ready: Ready,
     read: Side,
     write: Side,
-    /// Few sources ever wait for priority data.
-    priority: Option<Box<Side>>,
+    /// Few sources ever have one who waits for these.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
+    priority: Side,
+    error: Side,
 }
 
 struct Side {
@@ -123,7 +133,7 @@ impl Listed {
 
 impl Reactor {
     pub(crate) fn insert(&self, ready: Ready) -> Key {
-        let slot = Slot { ready, read: Side::default(), write: Side::default(), priority: None };
+        let slot = Slot { ready, read: Side::default(), write: Side::default(), rare: None };
         self.sources.borrow_mut().insert(slot)
     }
 
@@ -265,18 +275,22 @@ impl Slot {
 
     /// Takes a waiter out again, if it was not woken.
     pub(crate) fn forget(&mut self, ticket: Ticket) -> Option<Waiter> {
-        let sides = [Some(&mut self.read), Some(&mut self.write), self.priority.as_deref_mut()];
-        sides.into_iter().flatten().find_map(|side| side.unlist(ticket))
+        let usual = [&mut self.read, &mut self.write].into_iter();
+        let rare = self.rare.iter_mut().flat_map(|rare| [&mut rare.priority, &mut rare.error]);
+        usual.chain(rare).find_map(|side| side.unlist(ticket))
     }
 
-    /// Clears `bits`. If the priority direction gives up one that it shares with readers, they are
-    /// to try.
+    /// Clears `bits`. If a rare direction gives up one that it shares with readers or writers, they
+    /// are to try.
     #[inline(always)]
     fn clear_bits(&mut self, bits: Ready) {
         let shared = self.ready.intersection(bits).is_readable();
         self.ready = self.ready.without(bits);
         if bits.is_priority() && shared {
             self.ready |= Ready::READABLE;
+        }
+        if bits == Ready::ERROR && shared {
+            self.ready |= Ready::READABLE.with(Ready::WRITABLE);
         }
     }
 
@@ -285,7 +299,8 @@ impl Slot {
         match direction {
             Direction::Read => &mut self.read,
             Direction::Write => &mut self.write,
-            Direction::Priority => self.priority.get_or_insert_default(),
+            Direction::Priority => &mut self.rare.get_or_insert_default().priority,
+            Direction::Error => &mut self.rare.get_or_insert_default().error,
         }
     }
 
@@ -297,16 +312,20 @@ impl Slot {
         if !ready.intersection(Direction::Write.mask()).is_empty() {
             self.write.take_waiters(wake);
         }
-        if let Some(priority) = &mut self.priority {
+        if let Some(rare) = &mut self.rare {
             if !ready.intersection(Direction::Priority.mask()).is_empty() {
-                priority.take_waiters(wake);
+                rare.priority.take_waiters(wake);
+            }
+            if ready.is_error() {
+                rare.error.take_waiters(wake);
             }
         }
     }
 
     fn has_waiters(&self) -> bool {
-        let priority = self.priority.as_ref().is_some_and(|side| side.has_waiters());
-        self.read.has_waiters() || self.write.has_waiters() || priority
+        let has_rare = |rare: &Rare| rare.priority.has_waiters() || rare.error.has_waiters();
+        let rare = self.rare.as_deref().is_some_and(has_rare);
+        self.read.has_waiters() || self.write.has_waiters() || rare
     }
 }
 

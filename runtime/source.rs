@@ -211,7 +211,7 @@ impl<T: AsFd> Source<T> {
 
     /// Awaits that any of the directions of `interest` is ready. Cancel safe.
     pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> {
-        Readiness { source: self, interest, tickets: [Ticket::NONE; 3] }
+        Readiness { source: self, interest, tickets: [Ticket::NONE; 4] }
     }
 
     /// Whether it is read and written, not received from and sent to.
@@ -420,7 +420,7 @@ impl Registration {
         let remote = state.remote.clone();
         let fd = fd.as_raw_fd();
         let key = state.reactor.insert(ready);
-        if let Err(error) = remote.registrar.register(fd, key, interest) {
+        if let Err(error) = remote.registrar.register(fd, key, interest.to_register()) {
             state.reactor.remove(key);
             return Err(error);
         }
@@ -458,6 +458,7 @@ impl Registration {
             Direction::Read => Wait::Readable(self.fd),
             Direction::Write => Wait::Writable(self.fd),
             Direction::Priority => Wait::Priority(self.fd),
+            Direction::Error => Wait::Error(self.fd),
         }
     }
 
@@ -533,13 +534,14 @@ impl<T: AsFd, F> Drop for Io<'_, T, F> {
 struct Readiness<'a, T: AsFd> {
     source: &'a Source<T>,
     interest: Interest,
-    tickets: [Ticket; 3],
+    tickets: [Ticket; 4],
 }
 
-const DIRECTIONS: [(Direction, Interest); 3] = [
+const DIRECTIONS: [(Direction, Interest); 4] = [
     (Direction::Read, Interest::READABLE),
     (Direction::Write, Interest::WRITABLE),
     (Direction::Priority, Interest::PRIORITY),
+    (Direction::Error, Interest::ERROR),
 ];
 
 impl<T: AsFd> Future for Readiness<'_, T> {

@@ -260,7 +260,8 @@ fn a_registration_that_the_system_refuses_leaves_nothing_behind() {
         let before = script.registrations();
         let error = Source::new(ours.try_clone().unwrap(), Interest::BOTH).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(ENOSPC));
-        let (ours, error) = AsyncFd::try_with_interest(ours, Interest::BOTH).unwrap_err();
+        let error = AsyncFd::try_with_interest(ours, Interest::BOTH).unwrap_err();
+        let (ours, error) = error.into_parts();
         assert_eq!(error.raw_os_error(), Some(ENOSPC));
         assert_eq!(script.registrations(), before);
         let ours = AsyncFd::new(ours).unwrap();

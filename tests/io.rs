@@ -454,7 +454,8 @@ fn what_cannot_be_watched_comes_back_with_the_reason() {
     run_checked(async {
         let file = File::open(std::env::current_exe().unwrap()).unwrap();
         let number = file.as_raw_fd();
-        let (file, error) = AsyncFd::try_with_interest(file, Interest::READABLE).unwrap_err();
+        let error = AsyncFd::try_with_interest(file, Interest::READABLE).unwrap_err();
+        let (file, error) = error.into_parts();
         assert_eq!(file.as_raw_fd(), number);
         assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         let (ours, _peer) = socket_pair();

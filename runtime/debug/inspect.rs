@@ -58,6 +58,7 @@ impl LoopState {
             Wait::Readable(fd) => WaitsFor::Readable(fd),
             Wait::Writable(fd) => WaitsFor::Writable(fd),
             Wait::Priority(fd) => WaitsFor::Priority(fd),
+            Wait::Error(fd) => WaitsFor::Error(fd),
             Wait::Timer(tick) => {
                 let due = self.clock.instant_at(tick);
                 WaitsFor::Timer(due.saturating_duration_since(self.clock.now()))

@@ -44,6 +44,8 @@ pub enum WaitsFor {
     Writable(i32),
     /// Priority data on this descriptor.
     Priority(i32),
+    /// An error of this descriptor.
+    Error(i32),
     /// A timer that is due in this time.
     Timer(Duration),
     /// Another task.
@@ -104,6 +106,7 @@ impl fmt::Display for WaitsFor {
             WaitsFor::Joined => f.write_str("finished, waits to be awaited"),
             WaitsFor::Readable(fd) => write!(f, "waits to read descriptor {fd}"),
             WaitsFor::Writable(fd) => write!(f, "waits to write descriptor {fd}"),
+            WaitsFor::Error(fd) => write!(f, "waits for an error of descriptor {fd}"),
             WaitsFor::Priority(fd) => write!(f, "waits for priority data on descriptor {fd}"),
             WaitsFor::Timer(left) => write!(f, "sleeps for {left:?} more"),
             WaitsFor::Task(id) => write!(f, "awaits task {id}"),

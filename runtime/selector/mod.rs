@@ -131,6 +131,9 @@ impl Interest {
     pub const WRITABLE: Interest = Interest(2);
     /// Priority (out-of-band) data, `EPOLLPRI`; Linux only, elsewhere it is never ready.
     pub const PRIORITY: Interest = Interest(4);
+    /// An error to collect. It is reported whatever is wanted; this is for who waits for nothing
+    /// else.
+    pub const ERROR: Interest = Interest(8);
     /// Both directions, which is what a stream wants.
     pub const BOTH: Interest = Interest(3);
     /// What a stream must hear of: urgent data too, since it makes reads short.
@@ -155,6 +158,30 @@ impl Interest {
     pub const fn is_priority(self) -> bool {
         self.0 & 4 != 0
     }
+
+    /// Whether errors are wanted by themselves.
+    pub const fn is_error(self) -> bool {
+        self.0 & 8 != 0
+    }
+
+    /// This, and what `other` wants.
+    #[must_use = "it is a new value"]
+    pub const fn add(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+
+    /// This without what `other` wants; `None` if nothing is left.
+    pub const fn remove(self, other: Interest) -> Option<Interest> {
+        match self.0 & !other.0 {
+            0 => None,
+            left => Some(Interest(left)),
+        }
+    }
+
+    /// What a selector is asked for. Errors alone cannot be asked for everywhere.
+    pub(crate) const fn to_register(self) -> Interest {
+        if self.0 == Interest::ERROR.0 { Interest::READABLE } else { self }
+    }
 }
 
 impl BitOr for Interest {
@@ -171,6 +198,7 @@ impl std::fmt::Debug for Interest {
             (self.is_readable(), "READABLE"),
             (self.is_writable(), "WRITABLE"),
             (self.is_priority(), "PRIORITY"),
+            (self.is_error(), "ERROR"),
         ];
         write_names(f, &names)
     }

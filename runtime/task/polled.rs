@@ -14,6 +14,7 @@ pub(crate) enum Wait {
     Readable(i32),
     Writable(i32),
     Priority(i32),
+    Error(i32),
     Timer(u64),
     Task(Key),
     Blocking,

@@ -85,6 +85,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "source.rs",
             "stream.rs",
             "datagram.rs",
+            "known.rs",
             "io.rs",
             "signal.rs",
             "handle.rs",
