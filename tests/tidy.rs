@@ -42,7 +42,6 @@ const SHORT_ESSAYS: &[&str] = &[
     "runtime/debug/metrics.rs",
     "runtime/debug/mod.rs",
     "runtime/handle.rs",
-    "runtime/io.rs",
     "runtime/owner.rs",
     "runtime/shutdown.rs",
     "runtime/task/error.rs",
