@@ -40,9 +40,9 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/from-tokio-net.md"
 fn page() -> String {
     let mut page = String::from(
         "# tokio::net and tokio::io::unix, name by name\n\n\
-         Made from `tests/net_table`, which does not compile when a method that is said to be here is \
-         not.\nWhere nothing is said, name and meaning are tokio's. `tokio::io::{Interest, Ready}` are \
-         `wheelhouse::io`'s.\n",
+         Made from `tests/net_table`, which does not compile when a method that is said to be \
+         here is not.\nWhere nothing is said, name and meaning are tokio's. \
+         `tokio::io::{Interest, Ready}` are `wheelhouse::io`'s.\n",
     );
     let rows = rows::all();
     let mut of = "";

@@ -6,6 +6,8 @@
 // Each test binary takes its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod tcp;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt::Display;
