@@ -98,7 +98,7 @@ impl Handle {
     }
 
     /// Ends `run_forever` after the turn under way. A loop that is not in `run_forever` leaves its
-    /// next one at once.
+    /// next one at once; for one that is gone there is nothing to stop.
     pub fn stop(&self) {
         self.remote.post_chore(Chore::Stop);
     }

@@ -409,6 +409,7 @@ fn order_in(text: &str) -> &str {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "child processes are not for Miri")]
 fn a_failure_prints_the_seed_that_replays_it() {
     let (first, passed) = in_a_process(&[("WHEELHOUSE_TEST_FAILS", "1")]);
     assert!(!passed && first.contains("as it should"), "{first}");
@@ -424,6 +425,7 @@ fn a_failure_prints_the_seed_that_replays_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "child processes are not for Miri")]
 fn without_a_seed_each_run_has_another_order_and_nonsense_is_refused() {
     let orders: Vec<String> = (0..3).map(|_| in_a_process(&[]).0).collect();
     assert_ne!(order_in(&orders[0]), order_in(&orders[1]));

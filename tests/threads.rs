@@ -188,6 +188,10 @@ fn a_closed_loop_refuses_work_and_says_what_became_of_it() {
         assert!(task.is_finished());
         assert!(foreign_block_on(task).unwrap_err().is_closed());
     }
+    // Also on what was its thread: there is nothing left to wait for.
+    assert!(handle.spawn(|| async {}).wait().unwrap_err().is_closed());
+    let late = handle.spawn(|| async {});
+    assert!(late.wait_timeout(GUARD).unwrap().unwrap_err().is_closed());
     handle.stop();
 }
 
