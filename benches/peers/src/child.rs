@@ -3,6 +3,7 @@
 
 use crate::contenders::{Bound, Resettable, Runtime};
 use crate::measure::{self, own_cpu_ns, percentile};
+use crate::place::Transport;
 use atomic_waker::AtomicWaker;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -24,6 +25,7 @@ pub struct Job {
     /// The processor of the measured thread, and that of its counterpart.
     pub cpu: Option<usize>,
     pub other_cpu: Option<usize>,
+    pub transport: Transport,
     pub port: u16,
     pub buffer: usize,
     /// The server for idle connections instead of the ordinary one.
@@ -156,9 +158,11 @@ async fn serve<R: Runtime>(job: Job, detail: String) {
     if job.sleeper {
         R::spawn_detached(sleeper::<R>(job.quick, detail));
     }
-    match job.idle {
-        false => R::echo(bound, job.buffer).await,
-        true => R::echo_idle(bound).await,
+    match (job.transport, job.idle) {
+        (Transport::Tcp, false) => R::echo(bound, job.buffer).await,
+        (Transport::Tcp, true) => R::echo_idle(bound).await,
+        (Transport::Unix, _) => R::echo_unix(bound, job.buffer).await,
+        (Transport::Udp, _) => R::echo_udp(bound, job.buffer).await,
     }
 }
 

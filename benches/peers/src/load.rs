@@ -1,9 +1,12 @@
 //! The load generator: one thread, level-triggered epoll, no allocation while it runs. It is the same for every
 //! contender, and about as cheap as the raw server, so that the server is what is measured.
 
+use crate::place::Place;
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// The shape of the traffic.
@@ -23,7 +26,8 @@ impl Shape {
 }
 
 struct Connection {
-    stream: TcpStream,
+    /// A connected socket of any kind: `File` reads and writes them all, a datagram at a time where there are any.
+    stream: File,
     to_send: usize,
     to_receive: usize,
     wants_out: bool,
@@ -43,13 +47,11 @@ const STALL: Duration = Duration::from_secs(10);
 
 impl Load {
     /// Connects, and sends one batch of different bytes over every connection: what comes back must be the same.
-    pub fn connect(server: SocketAddr, shape: Shape) -> Result<Load, String> {
+    pub fn connect(server: &Place, shape: Shape) -> Result<Load, String> {
         let failed = |what: &str, error: io::Error| format!("load generator: {what}: {error}");
         let mut connections = Vec::with_capacity(shape.connections);
         for _ in 0..shape.connections {
-            let stream = TcpStream::connect(server).map_err(|e| failed("connect", e))?;
-            stream.set_nodelay(true).map_err(|e| failed("nodelay", e))?;
-            stream.set_read_timeout(Some(STALL)).map_err(|e| failed("timeout", e))?;
+            let stream = connect_one(server).map_err(|e| failed("connect", e))?;
             connections.push(Connection { stream, to_send: 0, to_receive: 0, wants_out: false });
         }
         let size = shape.batch();
@@ -71,7 +73,7 @@ impl Load {
             if echo != sample(index) {
                 return Err(format!("the server sent other bytes back on connection {index}"));
             }
-            connection.stream.set_nonblocking(true).map_err(|e| failed("nonblocking", e))?;
+            set_nonblocking(&connection.stream).map_err(|e| failed("nonblocking", e))?;
         }
         // SAFETY: a plain call.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
@@ -214,6 +216,56 @@ impl Load {
             Err(e) => Err(format!("load generator: read: {e}")),
         }
     }
+}
+
+/// A connected, blocking socket that gives up reading after a while.
+fn connect_one(server: &Place) -> io::Result<File> {
+    let socket: OwnedFd = match server {
+        Place::Tcp(address) => {
+            let stream = TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(STALL))?;
+            stream.into()
+        }
+        Place::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(STALL))?;
+            stream.into()
+        }
+        Place::Udp(address) => {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect(address)?;
+            socket.set_read_timeout(Some(STALL))?;
+            socket.into()
+        }
+    };
+    Ok(File::from(socket))
+}
+
+fn set_nonblocking(socket: &File) -> io::Result<()> {
+    // SAFETY: plain calls on an open descriptor.
+    unsafe {
+        let flags = libc::fcntl(socket.as_raw_fd(), libc::F_GETFL);
+        if flags < 0 || libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Connects, has one byte echoed, and closes, one connection after another; how many there were.
+pub fn connect_and_close(server: SocketAddr, time: Duration) -> Result<u64, String> {
+    let failed = |error: io::Error| format!("load generator: {error}");
+    let end = Instant::now() + time;
+    let mut connections = 0;
+    while Instant::now() < end {
+        let mut stream = TcpStream::connect(server).map_err(failed)?;
+        stream.set_read_timeout(Some(STALL)).map_err(failed)?;
+        stream.write_all(b"x").map_err(failed)?;
+        stream.read_exact(&mut [0]).map_err(failed)?;
+        connections += 1;
+    }
+    Ok(connections)
 }
 
 impl Drop for Load {

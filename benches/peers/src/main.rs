@@ -8,6 +8,8 @@ mod load;
 mod measure;
 mod pair;
 mod picture;
+mod place;
+mod process;
 mod report;
 mod scenario;
 
@@ -23,7 +25,7 @@ static ALLOCATOR: measure::CountingAllocator = measure::CountingAllocator;
 const USAGE: &str = "\
 peers [SCENARIO...] [--rounds N] [--quick] [--only CONTENDER,...] [--json FILE] [--list]
 peers picture FILE.json          (the README's picture from a run's JSON, to stdout)
-peers echo-server CONTENDER [--port N] [--buffer BYTES] [--idle] [--cpu N]
+peers echo-server CONTENDER [--transport tcp|unix|udp] [--port N] [--buffer BYTES] [--idle] [--cpu N]
 
 A scenario is named by any prefix (`echo` is all of the echo scenarios); without one, all run.
 --rounds N   how often each is measured (3, or 1 with --quick); the tables show medians
@@ -63,6 +65,7 @@ fn run_child(words: &[String]) -> Result<(), String> {
         quick: false,
         cpu: None,
         other_cpu: None,
+        transport: Default::default(),
         port: 0,
         buffer: 4096,
         idle: false,
@@ -78,6 +81,7 @@ fn run_child(words: &[String]) -> Result<(), String> {
             "--sleeper" => job.sleeper = true,
             "--cpu" => job.cpu = Some(value(option, options.next())?),
             "--other-cpu" => job.other_cpu = Some(value(option, options.next())?),
+            "--transport" => job.transport = value(option, options.next())?,
             "--port" => job.port = value(option, options.next())?,
             "--buffer" => job.buffer = value(option, options.next())?,
             "--exit-at" => job.exit_at = value(option, options.next())?,

@@ -2,11 +2,12 @@
 
 use crate::child::Answer;
 use crate::contenders::Contender;
-use crate::load::{Load, Shape};
+use crate::load::{self, Load, Shape};
 use crate::measure::{self, InstructionTool, Perf, Strace, SystemCalls};
+use crate::place::Transport;
+use crate::process::{Server, buffer_for, last_answer, reason, with_server};
 use std::io::Write;
-use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One column of a table.
@@ -39,7 +40,9 @@ enum Kind {
     /// A child that measures itself.
     Child,
     /// Processor time of the server under load.
-    Echo(Shape),
+    Echo(Transport, Shape),
+    /// Connections that bring one byte each.
+    Accept,
     EchoInstructions(Shape),
     EchoSystemCalls(Shape),
     SleepSystemCalls,
@@ -65,30 +68,65 @@ const ECHO: &[Metric] = &[
     plain("busy", "server busy"),
 ];
 
+const ECHO_LARGE: &[Metric] = &[
+    ratio("cpu_ns", "cpu ns/msg"),
+    ratio("cpu_ps_a_byte", "cpu ps/byte"),
+    ratio("mib_per_s", "MiB/s"),
+    plain("busy", "server busy"),
+];
+
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "echo-64",
         title: "echo of 64 B, 64 connections, 1 in flight each: processor time of the server a message",
         metrics: ECHO,
-        kind: Kind::Echo(Shape { connections: 64, message: 64, depth: 1 }),
+        kind: Kind::Echo(Transport::Tcp, Shape { connections: 64, message: 64, depth: 1 }),
     },
     Scenario {
         name: "echo-1000",
         title: "echo of 64 B, 1,000 connections, 1 in flight each",
         metrics: ECHO,
-        kind: Kind::Echo(Shape { connections: 1000, message: 64, depth: 1 }),
+        kind: Kind::Echo(Transport::Tcp, Shape { connections: 1000, message: 64, depth: 1 }),
     },
     Scenario {
         name: "echo-pipelined",
         title: "echo of 64 B, 64 connections, batches of 16 in flight each",
         metrics: ECHO,
-        kind: Kind::Echo(Shape { connections: 64, message: 64, depth: 16 }),
+        kind: Kind::Echo(Transport::Tcp, Shape { connections: 64, message: 64, depth: 16 }),
     },
     Scenario {
         name: "echo-16k",
         title: "echo of 16 KiB, 64 connections, 1 in flight each",
         metrics: ECHO,
-        kind: Kind::Echo(Shape { connections: 64, message: 16 * 1024, depth: 1 }),
+        kind: Kind::Echo(Transport::Tcp, Shape { connections: 64, message: 16 * 1024, depth: 1 }),
+    },
+    Scenario {
+        name: "echo-1m",
+        title: "echo of 1 MiB, 4 connections, 1 in flight each",
+        metrics: ECHO_LARGE,
+        kind: Kind::Echo(Transport::Tcp, Shape { connections: 4, message: 1024 * 1024, depth: 1 }),
+    },
+    Scenario {
+        name: "unix",
+        title: "echo of 64 B over Unix sockets, 64 connections, 1 in flight each",
+        metrics: ECHO,
+        kind: Kind::Echo(Transport::Unix, Shape { connections: 64, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "udp",
+        title: "UDP ping-pong of 64 B: 64 clients of one socket, 1 datagram in flight each",
+        metrics: ECHO,
+        kind: Kind::Echo(Transport::Udp, Shape { connections: 64, message: 64, depth: 1 }),
+    },
+    Scenario {
+        name: "accept",
+        title: "one connection after another: connect, one byte there and back, close",
+        metrics: &[
+            ratio("cpu_ns", "cpu ns/connection"),
+            ratio("connections_per_s", "connections/s"),
+            plain("busy", "server busy"),
+        ],
+        kind: Kind::Accept,
     },
     Scenario {
         name: "echo-instructions",
@@ -245,7 +283,8 @@ impl Scenario {
                 let mut command = plan.child(self.name, contender, None, &[]);
                 last_answer(&mut command, Duration::from_secs(180))
             }
-            Kind::Echo(shape) => echo(contender, plan, shape),
+            Kind::Echo(transport, shape) => echo(contender, plan, transport, shape),
+            Kind::Accept => accept(contender, plan),
             Kind::EchoInstructions(shape) => echo_instructions(contender, plan, shape),
             Kind::EchoSystemCalls(shape) => echo_system_calls(contender, plan, shape),
             Kind::SleepSystemCalls => sleep_system_calls(contender, plan),
@@ -265,7 +304,7 @@ impl Scenario {
 
 impl Plan {
     /// This program again, as a child, perhaps under a tool.
-    fn child(&self, part: &str, contender: &Contender, tool: Option<&[&str]>, more: &[String]) -> Command {
+    pub fn child(&self, part: &str, contender: &Contender, tool: Option<&[&str]>, more: &[String]) -> Command {
         let exe = std::env::current_exe().expect("own path");
         let mut command = match tool {
             None => Command::new(exe),
@@ -286,151 +325,24 @@ impl Plan {
     }
 }
 
-/// Runs a command to its end; the last line of its output is the answer.
-fn last_answer(command: &mut Command, limit: Duration) -> Result<Answer, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = measure::tie_to_parent(command).spawn().map_err(|e| e.to_string())?;
-    let errors = drain_stderr(&mut child);
-    let mut stdout = child.stdout.take().expect("piped");
-    let read = measure::read_to_end_within(&mut stdout, limit);
-    if read.is_ok() {
-        // A tool around the child writes its report after the child's last word.
-        wait_for_exit(&mut child, Duration::from_secs(10));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    let errors = errors.join().unwrap_or_default();
-    let text = read.map_err(|e| reason(&format!("no answer within {} s: {e}", limit.as_secs()), &errors))?;
-    let text = String::from_utf8_lossy(&text);
-    let last = text.lines().last().unwrap_or_default();
-    Answer::parse(last).ok_or_else(|| reason("the child ended without an answer", &errors))
+// ------------------------------------------------------------------------------------------------ under load
+
+/// Processor time of a process.
+fn cpu(pid: u32) -> Result<u64, String> {
+    measure::process_cpu_ns(pid).map_err(|e| e.to_string())
 }
 
-fn wait_for_exit(child: &mut Child, limit: Duration) {
-    let end = Instant::now() + limit;
-    while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+fn load_time(plan: &Plan) -> Duration {
+    Duration::from_millis(if plan.quick { 500 } else { 3000 })
 }
 
-fn drain_stderr(child: &mut Child) -> std::thread::JoinHandle<String> {
-    let mut stderr = child.stderr.take().expect("piped");
-    std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = std::io::Read::read_to_end(&mut stderr, &mut text);
-        String::from_utf8_lossy(&text).into_owned()
-    })
-}
-
-/// What happened, with the words of the child that say most.
-fn reason(what: &str, errors: &str) -> String {
-    let panic = errors.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
-    let line = panic.or_else(|| errors.lines().rev().find(|line| !line.trim().is_empty()));
-    match line {
-        Some(line) => format!("{what}: {}", line.trim().chars().take(160).collect::<String>()),
-        None => what.to_owned(),
-    }
-}
-
-// -------------------------------------------------------------------------------------------------- servers
-
-/// A server process; killed when dropped.
-struct Server {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-    errors: Option<std::thread::JoinHandle<String>>,
-    address: SocketAddr,
-    detail: String,
-}
-
-impl Server {
-    fn start(contender: &Contender, plan: &Plan, tool: Option<&[&str]>, more: &[&str]) -> Result<Server, String> {
-        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
-        let mut command = plan.child("server", contender, tool, &more);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = measure::tie_to_parent(&mut command).spawn().map_err(|e| e.to_string())?;
-        let errors = drain_stderr(&mut child);
-        let mut stdout = child.stdout.take().expect("piped");
-        let stdin = child.stdin.take().expect("piped");
-        let address = measure::read_line_within(&mut stdout, Duration::from_secs(60))
-            .map_err(|e| e.to_string())
-            .and_then(|line| line.parse().map_err(|_| format!("not an address: {line}")));
-        match address {
-            Ok(address) => Ok(Server { child, stdin, stdout, errors: Some(errors), address, detail: String::new() }),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(reason(&error, &errors.join().unwrap_or_default()))
-            }
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Adds what the server said to what the load generator saw.
-    fn explain(mut self, error: String) -> String {
-        let _ = self.child.kill();
-        let errors = self.errors.take().map(|thread| thread.join().unwrap_or_default()).unwrap_or_default();
-        reason(&error, &errors)
-    }
-
-    /// Ends it through the connection that it was told to end with, so that a tool around it can write its report;
-    /// gives the report.
-    fn end_with_connection(mut self) -> String {
-        let _last = std::net::TcpStream::connect(self.address);
-        wait_for_exit(&mut self.child, Duration::from_secs(20));
-        let _ = self.child.kill();
-        self.errors.take().map(|thread| thread.join().unwrap_or_default()).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What the contender runs on; asked once a process, since a server's stdout is its address.
-fn detail(contender: &Contender) -> String {
-    let exe = std::env::current_exe().expect("own path");
-    let mut command = Command::new(exe);
-    command.args(["__child", "sleep-count", contender.name, "--count", "0"]);
-    last_answer(&mut command, Duration::from_secs(20)).map(|answer| answer.detail).unwrap_or_default()
-}
-
-/// Reading at least a message at once; 4 KiB for small ones.
-fn buffer_for(shape: Shape) -> String {
-    (shape.message * shape.depth).max(4096).to_string()
-}
-
-/// Starts a server and lets `body` load it; errors come back with the server's own words.
-fn with_server<T>(
-    contender: &Contender,
-    plan: &Plan,
-    tool: Option<&[&str]>,
-    more: &[&str],
-    body: impl FnOnce(&mut Server) -> Result<T, String>,
-) -> Result<(T, Server), String> {
-    let mut server = Server::start(contender, plan, tool, more)?;
-    server.detail = detail(contender);
-    match body(&mut server) {
-        Ok(value) => Ok((value, server)),
-        Err(error) => Err(server.explain(error)),
-    }
-}
-
-fn echo(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
+fn echo(contender: &Contender, plan: &Plan, transport: Transport, shape: Shape) -> Result<Answer, String> {
     let buffer = buffer_for(shape);
     let run = |server: &mut Server| {
-        let mut load = Load::connect(server.address, shape)?;
-        let time = Duration::from_millis(if plan.quick { 500 } else { 3000 });
+        let mut load = Load::connect(&server.place, shape)?;
+        let time = load_time(plan);
         load.start()?;
         load.run_for(time / 5)?;
-        let cpu = |pid| measure::process_cpu_ns(pid).map_err(|e| e.to_string());
         let ticks_before = measure::process_ticks(server.pid()).unwrap_or_default();
         let (start, cpu_before) = (Instant::now(), cpu(server.pid())?);
         let messages = load.run_for(time)? as f64;
@@ -446,10 +358,31 @@ fn echo(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, Stri
             answer.put("system_ns", cpu_ns / messages * system / (user + system));
         }
         answer.put("messages_per_s", messages / elapsed * 1e9);
+        answer.put("cpu_ps_a_byte", cpu_ns * 1e3 / (messages * shape.message as f64));
+        answer.put("mib_per_s", messages * shape.message as f64 / (1024.0 * 1024.0) / elapsed * 1e9);
         answer.put("busy", cpu_ns / elapsed);
         Ok(answer)
     };
-    with_server(contender, plan, None, &["--buffer", &buffer], run).map(|(answer, _)| answer)
+    let more = ["--buffer", &buffer, "--transport", transport.name()];
+    with_server(contender, plan, None, &more, run).map(|(answer, _)| answer)
+}
+
+fn accept(contender: &Contender, plan: &Plan) -> Result<Answer, String> {
+    let run = |server: &mut Server| {
+        let address = server.place.tcp()?;
+        let time = load_time(plan);
+        load::connect_and_close(address, time / 5)?;
+        let (start, cpu_before) = (Instant::now(), cpu(server.pid())?);
+        let connections = load::connect_and_close(address, time)? as f64;
+        let cpu_ns = (cpu(server.pid())? - cpu_before) as f64;
+        let elapsed = start.elapsed().as_nanos() as f64;
+        let mut answer = Answer::new(server.detail.clone());
+        answer.put("cpu_ns", cpu_ns / connections);
+        answer.put("connections_per_s", connections / elapsed * 1e9);
+        answer.put("busy", cpu_ns / elapsed);
+        Ok(answer)
+    };
+    with_server(contender, plan, None, &["--buffer", "4096"], run).map(|(answer, _)| answer)
 }
 
 fn echo_instructions(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
@@ -458,7 +391,7 @@ fn echo_instructions(contender: &Contender, plan: &Plan, shape: Shape) -> Result
     match measure::instruction_tool()? {
         InstructionTool::Perf => {
             let run = |server: &mut Server| {
-                let mut load = Load::connect(server.address, shape)?;
+                let mut load = Load::connect(&server.place, shape)?;
                 load.run_batches(20)?;
                 let perf = Perf::attach(server.pid())?;
                 let messages = load.run_batches(if plan.quick { 200 } else { 2000 })? as f64;
@@ -475,7 +408,7 @@ fn echo_instructions(contender: &Contender, plan: &Plan, shape: Shape) -> Result
             let more = [more[0], more[1], "--exit-at", &exit_at];
             let total = |batches: usize| -> Result<(f64, f64, String), String> {
                 let run = |server: &mut Server| {
-                    let mut load = Load::connect(server.address, shape)?;
+                    let mut load = Load::connect(&server.place, shape)?;
                     Ok(load.run_batches(batches)? as f64)
                 };
                 let (messages, server) = with_server(contender, plan, Some(valgrind), &more, run)?;
@@ -497,7 +430,7 @@ fn echo_instructions(contender: &Contender, plan: &Plan, shape: Shape) -> Result
 fn echo_system_calls(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
     let buffer = buffer_for(shape);
     let run = |server: &mut Server| {
-        let mut load = Load::connect(server.address, shape)?;
+        let mut load = Load::connect(&server.place, shape)?;
         load.run_batches(20)?;
         let strace = Strace::attach(server.pid())?;
         let messages = load.run_batches(if plan.quick { 50 } else { 300 })? as f64;
@@ -541,7 +474,7 @@ fn sleep_system_calls(contender: &Contender, plan: &Plan) -> Result<Answer, Stri
 fn sleep_busy(contender: &Contender, plan: &Plan, shape: Shape) -> Result<Answer, String> {
     let buffer = buffer_for(shape);
     let run = |server: &mut Server| {
-        let mut load = Load::connect(server.address, shape)?;
+        let mut load = Load::connect(&server.place, shape)?;
         load.start()?;
         load.run_for(Duration::from_millis(200))?;
         server.stdin.write_all(b"go\n").map_err(|e| e.to_string())?;
@@ -572,10 +505,10 @@ fn idle(contender: &Contender, plan: &Plan, connections: usize) -> Result<Answer
         let pid = server.pid();
         let memory = || measure::memory(pid).map_err(|e| e.to_string());
         // A first connection, so that what the server needs once is there.
-        let warm_up = Load::connect(server.address, Shape { connections: 10, message: 64, depth: 1 })?;
+        let warm_up = Load::connect(&server.place, Shape { connections: 10, message: 64, depth: 1 })?;
         let before = memory()?;
         // Every connection echoes one message and then says nothing more.
-        let _load = Load::connect(server.address, Shape { connections, message: 64, depth: 1 })?;
+        let _load = Load::connect(&server.place, Shape { connections, message: 64, depth: 1 })?;
         std::thread::sleep(Duration::from_millis(300));
         let after = memory()?;
         let switches = || measure::voluntary_switches(pid).map_err(|e| e.to_string());

@@ -1,9 +1,10 @@
 //! compio: io_uring on Linux; owned buffers.
 
 use super::{Bound, Resettable, Runtime, plain_yield};
+use crate::place::Place;
 use compio::BufResult;
-use compio::io::{AsyncRead, AsyncWriteExt};
-use compio::net::{TcpListener, TcpStream};
+use compio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use compio::net::{TcpListener, UdpSocket, UnixListener};
 use compio::runtime::JoinHandle;
 use std::future::Future;
 use std::pin::Pin;
@@ -71,13 +72,36 @@ impl Runtime for Compio {
         }
     }
 
+    async fn echo_unix(bound: Bound, buffer: usize) {
+        let path = bound.path();
+        let listener = UnixListener::bind(&path).await.expect("bind");
+        bound.announce_at(Place::Unix(path));
+        loop {
+            let (stream, _) = listener.accept().await.expect("accept");
+            compio::runtime::spawn(echo_one(stream, buffer)).detach();
+        }
+    }
+
+    async fn echo_udp(bound: Bound, buffer: usize) {
+        let socket = UdpSocket::bind(bound.address()).await.expect("bind");
+        bound.announce_at(Place::Udp(socket.local_addr().expect("local_addr")));
+        let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
+        loop {
+            let BufResult(received, returned) = socket.recv_from(buffer).await;
+            let (_, peer) = received.expect("recv_from");
+            let BufResult(_, returned) = socket.send_to(returned, peer).await;
+            buffer = returned;
+            buffer.clear();
+        }
+    }
+
     /// compio has no echo example; 8 KiB a connection, as monoio's.
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static {
         Self::echo(bound, 8 * 1024)
     }
 }
 
-async fn echo_one(mut stream: TcpStream, buffer: usize) {
+async fn echo_one(mut stream: impl AsyncRead + AsyncWrite, buffer: usize) {
     let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
     loop {
         let BufResult(read, returned) = stream.read(buffer).await;

@@ -1,8 +1,9 @@
 //! glommio, in its maintained fork glommio-ng: io_uring only.
 
 use super::{Bound, Discard, Resettable, Runtime};
-use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
-use glommio_ng::net::{TcpListener, TcpStream};
+use crate::place::Place;
+use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use glommio_ng::net::{TcpListener, UdpSocket, UnixListener};
 use glommio_ng::timer::Timer;
 use glommio_ng::{LocalExecutor, LocalExecutorBuilder, Placement, Task};
 use std::future::Future;
@@ -59,13 +60,33 @@ impl Runtime for Glommio {
         }
     }
 
+    async fn echo_unix(bound: Bound, buffer: usize) {
+        let path = bound.path();
+        let listener = UnixListener::bind(&path).expect("bind");
+        bound.announce_at(Place::Unix(path));
+        loop {
+            let stream = listener.accept().await.expect("accept");
+            glommio_ng::spawn_local(echo_one(stream, buffer)).detach();
+        }
+    }
+
+    async fn echo_udp(bound: Bound, buffer: usize) {
+        let socket = UdpSocket::bind(bound.address()).expect("bind");
+        bound.announce_at(Place::Udp(socket.local_addr().expect("local_addr")));
+        let mut buffer = vec![0; buffer];
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await.expect("recv_from");
+            let _ = socket.send_to(&buffer[..n], peer).await;
+        }
+    }
+
     /// 8 KiB a connection, as monoio's.
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static {
         Self::echo(bound, 8 * 1024)
     }
 }
 
-async fn echo_one(mut stream: TcpStream, buffer: usize) {
+async fn echo_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, buffer: usize) {
     let mut buffer = vec![0; buffer];
     while let Ok(n @ 1..) = stream.read(&mut buffer).await {
         if stream.write_all(&buffer[..n]).await.is_err() {

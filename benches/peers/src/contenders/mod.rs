@@ -13,8 +13,10 @@ pub mod wheelhouse;
 
 use crate::child;
 use crate::pair::{self, Spawner};
+use crate::place::Place;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,6 +51,10 @@ pub trait Runtime: Sized + 'static {
     fn echo(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static;
     /// The echo server as the runtime's own examples write it, for mostly idle connections.
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static;
+    /// As `echo`, over a Unix socket.
+    fn echo_unix(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static;
+    /// One UDP socket: `recv_from`, then `send_to`.
+    fn echo_udp(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static;
 }
 
 pub trait Resettable {
@@ -79,10 +85,21 @@ impl Bound {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
+    /// A path of this process's own, free again.
+    pub fn path(&self) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("peers-{}.socket", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        path
+    }
+
     /// Prints the address: the parent waits for this line.
     pub fn announce(&self, address: SocketAddr) {
+        self.announce_at(Place::Tcp(address));
+    }
+
+    pub fn announce_at(&self, place: Place) {
         use std::io::Write;
-        println!("{address}");
+        println!("{place}");
         let _ = std::io::stdout().flush();
     }
 }

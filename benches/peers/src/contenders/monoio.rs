@@ -1,8 +1,10 @@
 //! monoio: io_uring where the kernel allows it, else its legacy epoll driver; owned buffers.
 
 use super::{Bound, Resettable, Runtime};
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
-use monoio::net::{TcpListener, TcpStream};
+use crate::place::Place;
+use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
+use monoio::net::udp::UdpSocket;
+use monoio::net::{ListenerOpts, TcpListener, UnixListener};
 use monoio::time::{Instant, Sleep, TimeDriver};
 use monoio::{FusionDriver, FusionRuntime, IoUringDriver, LegacyDriver, RuntimeBuilder};
 use std::future::Future;
@@ -64,13 +66,37 @@ impl Runtime for Monoio {
         }
     }
 
+    async fn echo_unix(bound: Bound, buffer: usize) {
+        let path = bound.path();
+        // Its defaults ask for SO_REUSEPORT, which the kernel refuses on Unix sockets.
+        let options = ListenerOpts::new().reuse_port(false).reuse_addr(false);
+        let listener = UnixListener::bind_with_config(&path, &options).expect("bind");
+        bound.announce_at(Place::Unix(path));
+        loop {
+            let (stream, _) = listener.accept().await.expect("accept");
+            drop(monoio::spawn(echo_one(stream, buffer)));
+        }
+    }
+
+    async fn echo_udp(bound: Bound, buffer: usize) {
+        let socket = UdpSocket::bind(bound.address()).expect("bind");
+        bound.announce_at(Place::Udp(socket.local_addr().expect("local_addr")));
+        let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
+        loop {
+            let (received, returned) = socket.recv_from(buffer).await;
+            let (_, peer) = received.expect("recv_from");
+            buffer = socket.send_to(returned, peer).await.1;
+            buffer.clear();
+        }
+    }
+
     /// examples/echo.rs of monoio: 8 KiB a connection.
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static {
         Self::echo(bound, 8 * 1024)
     }
 }
 
-async fn echo_one(mut stream: TcpStream, buffer: usize) {
+async fn echo_one(mut stream: impl AsyncReadRent + AsyncWriteRent, buffer: usize) {
     let mut buffer: Vec<u8> = Vec::with_capacity(buffer);
     loop {
         let (read, returned) = stream.read(buffer).await;

@@ -4,11 +4,13 @@
 use super::Bound;
 use crate::child::{self, Answer, Gate, Job, SLEEPS};
 use crate::measure::own_cpu_ns;
+use crate::place::{Place, Transport};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, RawFd};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 pub fn run(job: &Job) -> Result<Answer, String> {
     let answer = Answer::new("epoll, level-triggered");
     let done = match job.part.as_str() {
+        "server" if job.transport == Transport::Udp => serve_udp(job),
         "server" => serve(job, answer),
         "wake" => wake(job, answer),
         "sleep" => sleeps(job, answer),
@@ -102,9 +105,54 @@ fn late_us(deadline_ns: u64) -> f64 {
 
 // ------------------------------------------------------------------------------------------------- echo server
 
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    fn bind(job: &Job, bound: &Bound) -> io::Result<Listener> {
+        if job.transport == Transport::Unix {
+            let path = bound.path();
+            let listener = UnixListener::bind(&path)?;
+            listener.set_nonblocking(true)?;
+            bound.announce_at(Place::Unix(path));
+            return Ok(Listener::Unix(listener));
+        }
+        let listener = TcpListener::bind(bound.address())?;
+        listener.set_nonblocking(true)?;
+        bound.announce(listener.local_addr()?);
+        Ok(Listener::Tcp(listener))
+    }
+
+    fn fd(&self) -> RawFd {
+        match self {
+            Listener::Tcp(listener) => listener.as_raw_fd(),
+            Listener::Unix(listener) => listener.as_raw_fd(),
+        }
+    }
+
+    /// A connection that does not block.
+    fn accept(&self) -> io::Result<RawFd> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok(stream.into_raw_fd())
+            }
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(stream.into_raw_fd())
+            }
+        }
+    }
+}
+
 struct Server {
     epoll: Epoll,
-    listener: TcpListener,
+    listener: Listener,
     bound: Bound,
     buffer: Vec<u8>,
     /// By descriptor: what a socket did not take, sent when it is writable. Almost always empty.
@@ -113,12 +161,10 @@ struct Server {
 
 fn serve(job: &Job, mut answer: Answer) -> io::Result<Answer> {
     let bound = job.bound();
-    let listener = TcpListener::bind(bound.address())?;
-    listener.set_nonblocking(true)?;
+    let listener = Listener::bind(job, &bound)?;
     let epoll = Epoll::new()?;
-    epoll.add(listener.as_raw_fd(), libc::EPOLLIN)?;
+    epoll.add(listener.fd(), libc::EPOLLIN)?;
     let alarm = Alarm::new(&epoll)?;
-    bound.announce(listener.local_addr()?);
     let mut server = Server { epoll, listener, bound, buffer: vec![0; job.buffer], unsent: Vec::new() };
     if !job.sleeper {
         loop {
@@ -153,7 +199,7 @@ impl Server {
         for at in 0..self.epoll.wait()? {
             let event = self.epoll.events[at];
             let fd = event.u64 as RawFd;
-            if fd == self.listener.as_raw_fd() {
+            if fd == self.listener.fd() {
                 self.accept()?;
             } else if alarm.is_some_and(|alarm| alarm.0 == fd) {
                 rang = true;
@@ -168,13 +214,9 @@ impl Server {
 
     fn accept(&mut self) -> io::Result<()> {
         loop {
-            use std::os::fd::IntoRawFd;
             match self.listener.accept() {
-                Ok((stream, _)) => {
-                    stream.set_nonblocking(true)?;
-                    stream.set_nodelay(true)?;
+                Ok(fd) => {
                     self.bound.count_accepted();
-                    let fd = stream.into_raw_fd();
                     if self.unsent.len() <= fd as usize {
                         self.unsent.resize_with(fd as usize + 1, Vec::new);
                     }
@@ -235,6 +277,29 @@ impl Server {
         // SAFETY: `fd` came from `into_raw_fd` and is closed once; epoll forgets it with that.
         unsafe {
             libc::close(fd);
+        }
+    }
+}
+
+/// One socket: receives until there is nothing, sending each datagram back, then waits.
+fn serve_udp(job: &Job) -> io::Result<Answer> {
+    let bound = job.bound();
+    let socket = UdpSocket::bind(bound.address())?;
+    socket.set_nonblocking(true)?;
+    let mut epoll = Epoll::new()?;
+    epoll.add(socket.as_raw_fd(), libc::EPOLLIN)?;
+    bound.announce_at(Place::Udp(socket.local_addr()?));
+    let mut buffer = vec![0; job.buffer];
+    loop {
+        epoll.wait()?;
+        loop {
+            let (n, peer): (usize, SocketAddr) = match socket.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e),
+            };
+            // A full buffer drops it, as UDP may.
+            let _ = socket.send_to(&buffer[..n], peer);
         }
     }
 }

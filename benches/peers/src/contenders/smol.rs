@@ -1,11 +1,13 @@
 //! smol: `LocalExecutor` driven by `async_io::block_on`, sockets and timers of `async-io`.
 
 use super::{Bound, Discard, Resettable, Runtime, plain_yield};
+use crate::place::Place;
 use async_executor::{LocalExecutor, Task};
 use async_io::{Async, Timer};
-use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use std::future::Future;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -59,17 +61,28 @@ impl Runtime for Smol {
     async fn echo(bound: Bound, buffer: usize) {
         let listener = listen(&bound);
         loop {
-            let mut stream = accept(&bound, &listener).await;
-            executor()
-                .spawn(async move {
-                    let mut buffer = vec![0; buffer];
-                    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
-                        if stream.write_all(&buffer[..n]).await.is_err() {
-                            break;
-                        }
-                    }
-                })
-                .detach();
+            let stream = accept(&bound, &listener).await;
+            executor().spawn(echo_one(stream, buffer)).detach();
+        }
+    }
+
+    async fn echo_unix(bound: Bound, buffer: usize) {
+        let path = bound.path();
+        let listener = Async::<UnixListener>::bind(&path).expect("bind");
+        bound.announce_at(Place::Unix(path));
+        loop {
+            let (stream, _) = listener.accept().await.expect("accept");
+            executor().spawn(echo_one(stream, buffer)).detach();
+        }
+    }
+
+    async fn echo_udp(bound: Bound, buffer: usize) {
+        let socket = Async::<UdpSocket>::bind(bound.address()).expect("bind");
+        bound.announce_at(Place::Udp(socket.get_ref().local_addr().expect("local_addr")));
+        let mut buffer = vec![0; buffer];
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await.expect("recv_from");
+            let _ = socket.send_to(&buffer[..n], peer).await;
         }
     }
 
@@ -83,6 +96,15 @@ impl Runtime for Smol {
                     let _ = futures_lite::io::copy(&stream, &mut &stream).await;
                 })
                 .detach();
+        }
+    }
+}
+
+async fn echo_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, buffer: usize) {
+    let mut buffer = vec![0; buffer];
+    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..n]).await.is_err() {
+            break;
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use super::{Bound, Resettable, Runtime};
 use crate::pair::Spawner;
+use crate::place::Place;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
 use tokio::task::{JoinHandle, LocalSet};
 
 /// `tokio::spawn` wants `Send`; the workloads are written for one thread.
@@ -90,21 +91,43 @@ impl Runtime for CurrentThread {
     async fn echo(bound: Bound, buffer: usize) {
         let listener = listen(&bound).await;
         loop {
-            let mut stream = accept(&bound, &listener).await;
-            tokio::spawn(async move {
-                let mut buffer = vec![0; buffer];
-                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
-                    if stream.write_all(&buffer[..n]).await.is_err() {
-                        break;
-                    }
-                }
-            });
+            let stream = accept(&bound, &listener).await;
+            tokio::spawn(echo_one(stream, buffer));
+        }
+    }
+
+    async fn echo_unix(bound: Bound, buffer: usize) {
+        let path = bound.path();
+        let listener = UnixListener::bind(&path).expect("bind");
+        bound.announce_at(Place::Unix(path));
+        loop {
+            let (stream, _) = listener.accept().await.expect("accept");
+            tokio::spawn(echo_one(stream, buffer));
+        }
+    }
+
+    async fn echo_udp(bound: Bound, buffer: usize) {
+        let socket = UdpSocket::bind(bound.address()).await.expect("bind");
+        bound.announce_at(Place::Udp(socket.local_addr().expect("local_addr")));
+        let mut buffer = vec![0; buffer];
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await.expect("recv_from");
+            let _ = socket.send_to(&buffer[..n], peer).await;
         }
     }
 
     /// examples/echo-tcp.rs of tokio: 1 KiB a connection.
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static {
         Self::echo(bound, 1024)
+    }
+}
+
+async fn echo_one(mut stream: impl AsyncRead + AsyncWrite + Unpin, buffer: usize) {
+    let mut buffer = vec![0; buffer];
+    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+        if stream.write_all(&buffer[..n]).await.is_err() {
+            break;
+        }
     }
 }
 
@@ -200,6 +223,12 @@ impl Runtime for Local {
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static {
         CurrentThread::echo_idle(bound)
     }
+    fn echo_unix(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static {
+        CurrentThread::echo_unix(bound, buffer)
+    }
+    fn echo_udp(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static {
+        CurrentThread::echo_udp(bound, buffer)
+    }
 }
 
 // ------------------------------------------------------------------------ current_thread, no buffer while idle
@@ -246,6 +275,12 @@ impl Runtime for Lean {
     }
     fn echo(bound: Bound, _buffer: usize) -> impl Future<Output = ()> + 'static {
         Self::echo_idle(bound)
+    }
+    fn echo_unix(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static {
+        CurrentThread::echo_unix(bound, buffer)
+    }
+    fn echo_udp(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static {
+        CurrentThread::echo_udp(bound, buffer)
     }
 
     async fn echo_idle(bound: Bound) {

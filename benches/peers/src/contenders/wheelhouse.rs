@@ -2,6 +2,7 @@
 
 use super::{Bound, Resettable, Runtime};
 use crate::pair::Spawner;
+use crate::place::Place;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::ErrorKind;
@@ -9,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use wheelhouse::EventLoop;
-use wheelhouse::net::{TcpListener, TcpStream};
+use wheelhouse::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
 use wheelhouse::task::JoinHandle;
 use wheelhouse::time::{Instant, Sleep};
 
@@ -82,6 +83,33 @@ impl Runtime for Wheelhouse {
                     }
                 }
             }));
+        }
+    }
+
+    async fn echo_unix(bound: Bound, buffer: usize) {
+        let path = bound.path();
+        let listener = UnixListener::bind(&path).expect("bind");
+        bound.announce_at(Place::Unix(path));
+        loop {
+            let (stream, _) = listener.accept().await.expect("accept");
+            drop(wheelhouse::spawn(async move {
+                let mut buffer = vec![0; buffer];
+                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                    if stream.write_all(&buffer[..n]).await.is_err() {
+                        break;
+                    }
+                }
+            }));
+        }
+    }
+
+    async fn echo_udp(bound: Bound, buffer: usize) {
+        let socket = UdpSocket::bind(bound.address()).await.expect("bind");
+        bound.announce_at(Place::Udp(socket.local_addr().expect("local_addr")));
+        let mut buffer = vec![0; buffer];
+        loop {
+            let (n, peer) = socket.recv_from(&mut buffer).await.expect("recv_from");
+            let _ = socket.send_to(&buffer[..n], peer).await;
         }
     }
 
@@ -199,5 +227,11 @@ impl Runtime for Tolerant {
     }
     fn echo_idle(bound: Bound) -> impl Future<Output = ()> + 'static {
         Wheelhouse::echo_idle(bound)
+    }
+    fn echo_unix(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static {
+        Wheelhouse::echo_unix(bound, buffer)
+    }
+    fn echo_udp(bound: Bound, buffer: usize) -> impl Future<Output = ()> + 'static {
+        Wheelhouse::echo_udp(bound, buffer)
     }
 }
