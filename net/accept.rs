@@ -103,11 +103,13 @@ struct State {
 }
 
 impl Acceptor {
-    /// Awaits `accept` until it succeeds or the listener is broken.
+    /// Awaits `accept` until it succeeds or the listener is broken. At a shortage `relieve` is
+    /// asked: if it says that it has got a connection out of the queue, there is no pause.
     pub(crate) async fn accept<L, R, F>(
         &self,
         source: &Source<L>,
         mut accept: impl FnMut() -> F,
+        mut relieve: impl FnMut() -> bool,
     ) -> io::Result<R>
     where
         L: AsFd,
@@ -121,6 +123,7 @@ impl Acceptor {
                     self.succeeded();
                     return Ok(accepted);
                 }
+                Err(error) if fault_of(&error) == Fault::Shortage && relieve() => {}
                 Err(error) => self.failed(error)?,
             }
         }

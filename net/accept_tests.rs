@@ -120,7 +120,7 @@ impl Faulty {
                 None => accepted,
             }
         };
-        self.acceptor.accept(&self.source, once).await
+        self.acceptor.accept(&self.source, once, || false).await
     }
 
     /// As `accept`, but an error leaves the connection in the queue.
@@ -132,7 +132,7 @@ impl Faulty {
                 None => self.source.accept().await,
             }
         };
-        self.acceptor.accept(&self.source, once).await
+        self.acceptor.accept(&self.source, once, || false).await
     }
 
     async fn poll_accept(&self) -> io::Result<Connection> {

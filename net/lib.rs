@@ -52,6 +52,15 @@
 //!   pipe.rs       one direction of a copy
 //!   copy.rs       copy
 //!   relay.rs      copy_bidirectional
+//! server/         a server: listeners, a task for each connection, an end in steps
+//!   connection.rs what a handler gets: the stream, and whether the server wants to end
+//!   reports.rs    counters, and who did not end when asked
+//!   control.rs    the state that all its loops share: who is connected, how far the end has come
+//!   reserve.rs    a descriptor for when there are no others
+//!   seat.rs       a place in the server, given back when dropped
+//!   accepting.rs  the accept loop of a listener
+//!   serving.rs    Server: what one holds of it
+//!   builder.rs    ServerBuilder: binds, and starts the accept loops
 //! compat/         the traits of others
 //!   futures_io.rs AsyncRead and AsyncWrite of futures-io
 //!   tokio.rs      AsyncRead and AsyncWrite of tokio (feature `tokio-io`)
@@ -90,6 +99,7 @@ mod platform;
 mod race;
 mod readiness;
 mod scratch;
+mod server;
 mod spare;
 pub mod split;
 mod stream;
@@ -104,6 +114,12 @@ pub use crate::connect_error::ConnectError;
 pub use crate::connect_options::ConnectOptions;
 pub use crate::datagram::DatagramSocket;
 pub use crate::listener::ListenerSocket;
+pub use crate::server::builder::ServerBuilder;
+pub use crate::server::connection::Connection;
+pub use crate::server::control::Overload;
+pub use crate::server::reports::{CloseReport, Counts, ListenerStats, ServerStats, Straggler};
+pub use crate::server::seat::Handled;
+pub use crate::server::serving::Server;
 pub use crate::stream::StreamSocket;
 pub use crate::streams::copy::{CopyError, copy};
 pub use crate::streams::errors::{IncompleteRead, LimitOverrun, NotUtf8, ReadError};

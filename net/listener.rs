@@ -45,7 +45,7 @@ pub struct ListenerSocket<L: Accepting> {
 }
 
 /// A connection and its peer.
-type Accepted<L> =
+pub(crate) type Accepted<L> =
     (StreamSocket<<L as Accepting>::Stream>, <<L as Accepting>::Stream as Transport>::Address);
 
 impl<L: Accepting> ListenerSocket<L> {
@@ -95,8 +95,22 @@ impl<L: Accepting> ListenerSocket<L> {
     /// Only those that mean the listener cannot accept any more (`EBADF`, `EINVAL`, `ENOTSOCK`,
     /// ...); an error if it is awaited outside the listener's loop.
     pub async fn accept(&self) -> io::Result<Accepted<L>> {
+        self.accept_relieved(|| false).await
+    }
+
+    /// As [`accept`](Self::accept), but at a shortage `relieve` is asked first: if it says that it
+    /// has got a connection out of the queue, there is no pause.
+    pub(crate) async fn accept_relieved(
+        &self,
+        relieve: impl FnMut() -> bool,
+    ) -> io::Result<Accepted<L>> {
         let accept = || async { into_stream::<L>(self.source.accept().await?) };
-        self.acceptor.accept(&self.source, accept).await
+        self.acceptor.accept(&self.source, accept, relieve).await
+    }
+
+    /// Accepts what is in the queue, without waiting; errors come as they are.
+    pub(crate) fn try_accept(&self) -> io::Result<Accepted<L>> {
+        into_stream::<L>(self.source.try_accept()?)
     }
 
     /// As [`accept`](Self::accept). The last task that polled is woken, and does not wait for its

@@ -14,7 +14,7 @@ use wheelhouse_runtime::io::Address;
 /// [`UnixDatagram`]. Implemented here only.
 pub trait Transport: sealed::Socket {
     /// What its ends are called: [`std::net::SocketAddr`] or [`std::os::unix::net::SocketAddr`].
-    type Address: Address;
+    type Address: Address + Clone;
 
     #[doc(hidden)]
     fn local(&self) -> io::Result<Self::Address>;

@@ -206,6 +206,15 @@ impl<T: AsFd> Source<T> {
         self.io(Direction::Read, |io| syscall::accept(io))
     }
 
+    /// Accepts a connection without waiting, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, `WouldBlock` among them.
+    pub fn try_accept<A: Address>(&self) -> io::Result<(OwnedFd, Option<A>)> {
+        self.try_io(Direction::Read, |io| syscall::accept(io))
+    }
+
     #[inline(always)]
     fn recv_once(&self, fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
         let wanted = self.limited(buffer.len());

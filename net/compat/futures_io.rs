@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+use crate::server::connection::Connection;
 use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::stream::StreamSocket;
 use crate::transport::Transport;
@@ -76,6 +77,8 @@ async_read! {
     <S> &StreamSocket<S>;
     <S> ReadHalf<'_, S>;
     <S> OwnedReadHalf<S>;
+    <S> Connection<S>;
+    <S> &Connection<S>;
     <> Receiver;
     <> &Receiver;
 }
@@ -84,6 +87,8 @@ async_write! {
     <S> &StreamSocket<S>;
     <S> WriteHalf<'_, S>;
     <S> OwnedWriteHalf<S>;
+    <S> Connection<S>;
+    <S> &Connection<S>;
     <> Sender;
     <> &Sender;
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::scratch::read_through;
+use crate::server::connection::Connection;
 use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::stream::StreamSocket;
 use crate::transport::Transport;
@@ -73,6 +74,8 @@ async_read! {
     <S> &StreamSocket<S>;
     <S> ReadHalf<'_, S>;
     <S> OwnedReadHalf<S>;
+    <S> Connection<S>;
+    <S> &Connection<S>;
     <> Receiver;
     <> &Receiver;
 }
@@ -81,6 +84,8 @@ async_write! {
     <S> &StreamSocket<S>;
     <S> WriteHalf<'_, S>;
     <S> OwnedWriteHalf<S>;
+    <S> Connection<S>;
+    <S> &Connection<S>;
     <> Sender;
     <> &Sender;
 }

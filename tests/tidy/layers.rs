@@ -199,6 +199,19 @@ pub(crate) const NET: &[Layer] = &[
         ],
     },
     Layer {
+        says: "Servers: one server, all its loops.",
+        files: &[
+            "server/connection.rs",
+            "server/reports.rs",
+            "server/control.rs",
+            "server/reserve.rs",
+            "server/seat.rs",
+            "server/accepting.rs",
+            "server/serving.rs",
+            "server/builder.rs",
+        ],
+    },
+    Layer {
         says: "The traits of others, one file each.",
         files: &["compat/futures_io.rs", "compat/tokio.rs", "compat/hyper.rs"],
     },
@@ -206,6 +219,7 @@ pub(crate) const NET: &[Layer] = &[
         says: DOORS,
         files: &[
             "streams/mod.rs",
+            "server/mod.rs",
             "compat/mod.rs",
             "tcp/mod.rs",
             "unix/mod.rs",
