@@ -55,7 +55,6 @@ items! {
     completion,
     gather,
     gather_settled,
-    io::AsyncFdReadyGuard,
     io::TryIoError,
     join,
     net::IncompleteRead,
@@ -141,11 +140,19 @@ methods! {
         cancel_with, cancelled, run::<(), fn(TaskGroup) -> Ready<()>>,
     }
     io::AsyncFd<OwnedFd> {
-        get_mut, get_ref, into_inner, new, poll_read_ready, poll_write_ready, readable, ready,
-        try_with_interest, with_interest, writable,
+        get_mut, get_ref, into_inner, new, poll_read_ready, poll_read_ready_mut, poll_write_ready,
+        poll_write_ready_mut, readable, readable_mut, ready, ready_mut, try_new,
+        try_with_interest, with_interest, writable, writable_mut,
     }
     io::AsyncFdReadyGuard<'static, OwnedFd> {
         clear_ready, clear_ready_matching, get_inner, get_ref, ready, retain_ready,
+    }
+    io::AsyncFdReadyMutGuard<'static, OwnedFd> {
+        clear_ready, clear_ready_matching, get_inner, get_inner_mut, get_mut, get_ref, ready,
+        retain_ready,
+    }
+    io::AsyncFdRegisterError<OwnedFd> {
+        into_parts,
     }
     io::Source<OwnedFd> {
         accept::<std::net::SocketAddr>, connect, peek, peek_from::<std::net::SocketAddr>, ready,
@@ -156,6 +163,9 @@ methods! {
     }
     net::Pieces<'static, net::TcpStream> {
         next,
+    }
+    net::Server {
+        abort_clients, builder, close, close_clients, is_closed, local_addrs, wait_closed,
     }
     net::StreamReader<net::TcpStream> {
         at_eof, fill_buf, read, read_exact, read_line, read_to_end, read_until, skip_until,
@@ -316,12 +326,21 @@ called! {
     Handle::call_soon => |handle: Handle| handle.call_soon(|| ()).is_ok();
     io::AsyncFd::async_io =>
         |fd: &io::AsyncFd<OwnedFd>| drop(fd.async_io(Interest::READABLE, |_| Ok(())));
+    io::AsyncFd::async_io_mut =>
+        |fd: &mut io::AsyncFd<OwnedFd>| drop(fd.async_io_mut(Interest::READABLE, |_| Ok(())));
     io::AsyncFd::try_io =>
         |fd: &io::AsyncFd<OwnedFd>| fd.try_io(Interest::READABLE, |_| Ok(())).ok();
+    io::AsyncFd::try_io_mut =>
+        |fd: &mut io::AsyncFd<OwnedFd>| fd.try_io_mut(Interest::READABLE, |_| Ok(())).ok();
     io::AsyncFdReadyGuard::try_io =>
         |guard: &mut io::AsyncFdReadyGuard<'_, OwnedFd>| guard.try_io(|_| Ok(())).is_ok();
+    io::AsyncFdReadyMutGuard::try_io =>
+        |guard: &mut io::AsyncFdReadyMutGuard<'_, OwnedFd>| guard.try_io(|_| Ok(())).is_ok();
     io::Source::io =>
         |source: &io::Source<OwnedFd>| drop(source.io(io::Direction::Read, |_| Ok(())));
+    net::ServerBuilder::serve => |server: net::ServerBuilder| drop(server.serve(|_, _| async {}));
+    net::ServerBuilder::serve_on =>
+        |server: net::ServerBuilder, all: &LoopGroup| drop(server.serve_on(all, |_, _| async {}));
     net::TcpStream::async_io =>
         |socket: &net::TcpStream| drop(socket.async_io(Interest::READABLE, || Ok(())));
     net::TcpStream::try_io =>
