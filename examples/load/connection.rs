@@ -1,127 +1,113 @@
-//! One connection of the load: a hand-written future that sends when a message is due, compares
-//! what comes back, and notes when.
+//! One connection of the load: a hand-written future that sends when a message is due, reads what
+//! comes back, and notes when.
 //!
 //! An answer costs a receive, a read of the clock and a send. One alarm a connection serves the
 //! plan and the timeout alike; without a plan it is only moved when it rings, not with every
-//! message.
+//! message. A connection with room for a message takes the next one of the plan and waits for its
+//! moment, so what is due is never behind a connection that is busy while another is free.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures_io::{AsyncRead, AsyncWrite};
-use wheelhouse::net::TcpStream;
 use wheelhouse::time::{Sleep, sleep_until};
 
+use crate::exchange::Exchange;
 use crate::failure::{Failure, Kind};
-use crate::pattern::Pattern;
-use crate::plan::Schedule;
-use crate::progress::Live;
-use crate::record::{Flight, HeldBy, LATE_NS, Record};
+use crate::job::{BUFFER, Job, Unsent};
+use crate::record::{Flight, HeldBy};
+use crate::stream::{Connector, Stream};
 
-/// One of each a run, not a connection.
-const BUFFER: usize = 64 * 1024;
+/// Between two attempts to connect, at first and at most.
+const FIRST_PAUSE: u64 = 10_000_000;
+const LONGEST_PAUSE: u64 = 1_000_000_000;
 
-/// What the connections of a run share.
-pub(crate) struct Job {
-    /// Nanoseconds are counted from here.
-    pub(crate) origin: Instant,
-    pub(crate) size: u64,
-    pub(crate) depth: usize,
-    pub(crate) timeout: u64,
-    /// Sending stops here; an interrupt moves it forward.
-    pub(crate) end: Cell<u64>,
-    pub(crate) record: RefCell<Record>,
-    pub(crate) live: Arc<Live>,
-    pub(crate) received: RefCell<Vec<u8>>,
-    pub(crate) to_send: RefCell<Vec<u8>>,
+type Opening = Pin<Box<dyn Future<Output = Result<Stream, Failure>>>>;
+
+enum Link {
+    Up(Stream),
+    Opening {
+        stream: Opening,
+        since: u64,
+    },
+    /// Not to be tried before `until`.
+    Down {
+        until: u64,
+    },
 }
 
-impl Job {
-    pub(crate) fn buffer() -> RefCell<Vec<u8>> {
-        RefCell::new(vec![0; BUFFER])
-    }
-
-    /// Nanoseconds since the start; zero before it.
-    #[inline]
-    pub(crate) fn now(&self) -> u64 {
-        nanos(Instant::now().saturating_duration_since(self.origin))
-    }
-
-    pub(crate) fn instant(&self, at: u64) -> wheelhouse::time::Instant {
-        wheelhouse::time::Instant::from_std(self.origin) + Duration::from_nanos(at)
-    }
-
-    /// A message that was due just before the end may still be sent just after it, or every run
-    /// would end with some that are called unsent for a few microseconds.
-    fn send_until(&self) -> u64 {
-        self.end.get().saturating_add(LATE_NS)
-    }
+enum Step {
+    Again,
+    Wait,
+    Over,
 }
 
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// How a connection ended before its time.
+enum Lost {
+    /// By the peer, and perhaps only because its patience with an idle connection was over.
+    Closed(Failure),
+    Failed(Failure),
 }
 
 pub(crate) struct Connection {
     job: Rc<Job>,
-    stream: TcpStream,
+    connector: Rc<Connector>,
     index: usize,
-    pattern: Pattern,
-    /// `None`: closed loop.
-    schedule: Option<Schedule>,
+    exchange: Exchange,
+    link: Link,
+    /// The next message of the plan, taken but not yet due.
+    slot: Option<u64>,
     /// Messages under way, oldest first. Never more than the depth, which it has room for from the
     /// start.
     flights: VecDeque<Flight>,
-    /// Positions in the stream: of the messages begun, of what the kernel took, of what came back.
-    begun: u64,
-    sent: u64,
-    received: u64,
-    /// Where the oldest message under way ends.
-    answer_ends: u64,
+    /// When the first byte of the answer to the oldest came.
+    first_byte: Option<u64>,
     /// Something other than this program keeps the next message back.
     is_held: bool,
     /// When that ended last.
     freed: u64,
+    /// The link has brought an answer.
+    has_answered: bool,
+    /// Before the next attempt to connect.
+    pause: u64,
     alarm: Sleep,
     has_failed: bool,
 }
 
 impl Connection {
+    /// Begins with a stream that is connected, or else connects when it needs one.
     pub(crate) fn new(
         job: Rc<Job>,
-        stream: TcpStream,
+        connector: Rc<Connector>,
         index: usize,
-        schedule: Option<Schedule>,
+        exchange: Exchange,
+        stream: Option<Stream>,
     ) -> Connection {
-        let alarm = sleep_until(job.instant(0));
         Connection {
-            stream,
+            connector,
             index,
-            pattern: Pattern::new(index),
-            schedule,
+            exchange,
+            link: stream.map_or(Link::Down { until: 0 }, Link::Up),
+            slot: None,
             flights: VecDeque::with_capacity(job.depth),
-            begun: 0,
-            sent: 0,
-            received: 0,
-            answer_ends: job.size,
+            first_byte: None,
             is_held: false,
             freed: 0,
-            alarm,
+            has_answered: false,
+            pause: FIRST_PAUSE,
+            alarm: sleep_until(job.instant(0)),
             has_failed: false,
             job,
         }
     }
 
-    /// Sends and receives until neither can go on. Ready when all is done.
-    fn talk(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+    /// Sends and receives until neither can go on.
+    fn talk(&mut self, cx: &mut Context<'_>) -> Result<Step, Lost> {
         // Without a plan nothing is due before an answer comes, but for the first messages.
-        let mut now = if self.schedule.is_some() || self.flights.len() < self.job.depth {
+        let mut now = if self.job.has_plan() || self.flights.len() < self.job.depth {
             self.job.now()
         } else {
             0
@@ -129,42 +115,41 @@ impl Connection {
         loop {
             self.send(cx, now)?;
             if self.flights.is_empty() && self.is_over(now) {
-                return Poll::Ready(Ok(()));
+                return Ok(Step::Over);
             }
             match self.receive(cx)? {
                 Some(at) => now = at,
                 None => break,
             }
+            if !matches!(self.link, Link::Up(_)) {
+                return Ok(Step::Again);
+            }
         }
         if now == 0 {
             now = self.job.now();
         }
-        self.wait(cx, now).map(Err)
+        self.wait(cx, now)
     }
 
     /// Sends what is due, unless the depth or the kernel holds it.
-    fn send(&mut self, cx: &mut Context<'_>, now: u64) -> Result<(), Failure> {
+    #[inline]
+    fn send(&mut self, cx: &mut Context<'_>, now: u64) -> Result<(), Lost> {
         loop {
-            if self.sent == self.begun {
+            if self.exchange.unsent() == 0 {
                 self.begin(now);
             }
-            if self.sent == self.begun {
+            if self.exchange.unsent() == 0 {
                 return Ok(());
             }
+            let Link::Up(stream) = &mut self.link else { return Ok(()) };
             let mut buffer = self.job.to_send.borrow_mut();
-            let len = (self.begun - self.sent).min(buffer.len() as u64) as usize;
-            let data = &mut buffer[..len];
-            self.pattern.fill(self.sent, data);
-            match Pin::new(&mut &self.stream).poll_write(cx, data) {
+            match stream.poll_write(cx, self.exchange.to_send(&mut buffer)) {
                 Poll::Ready(Ok(taken)) => {
-                    self.sent += taken as u64;
-                    if self.is_held {
-                        self.is_held = false;
-                        self.freed = now;
-                    }
+                    drop(buffer);
+                    self.sent(taken, now);
                 }
                 Poll::Ready(Err(error)) => {
-                    return Err(Failure::talking(self.index, "sending", &error));
+                    return Err(Lost::by(Failure::talking(self.index, "sending", &error)));
                 }
                 Poll::Pending => {
                     self.is_held = true;
@@ -174,152 +159,325 @@ impl Connection {
         }
     }
 
-    /// Begins as many messages as are due and allowed, and fit in one send.
-    fn begin(&mut self, now: u64) {
-        let job = &*self.job;
-        let first = self.begun;
-        while self.begun - first < BUFFER as u64 {
-            let planned = match &self.schedule {
-                Some(schedule) if schedule.due() > now || schedule.due() >= job.end.get() => return,
-                Some(_) if now >= job.send_until() => return,
-                None if now >= job.end.get() => return,
-                Some(schedule) => schedule.due(),
-                None => now,
-            };
-            if self.flights.len() == job.depth {
-                self.is_held = true;
-                return;
-            }
-            let flight = Flight { planned, sent: now };
-            if let Some(schedule) = &mut self.schedule {
-                schedule.advance();
-                let held_by = if planned < self.freed { HeldBy::Target } else { HeldBy::Generator };
-                job.record.borrow_mut().sent_by_plan(flight, held_by);
-            }
-            self.flights.push_back(flight);
-            self.begun += job.size;
-        }
-    }
-
-    /// Receives once. `None`: nothing is there; otherwise the time.
-    fn receive(&mut self, cx: &mut Context<'_>) -> Result<Option<u64>, Failure> {
-        let job = self.job.clone();
-        let mut buffer = job.received.borrow_mut();
-        match Pin::new(&mut &self.stream).poll_read(cx, &mut buffer) {
-            Poll::Pending => Ok(None),
-            Poll::Ready(Ok(0)) => {
-                let missing = self.flights.len();
-                let text = format!(
-                    "connection {}: the peer closed it with {missing} messages unanswered",
-                    self.index
-                );
-                Err(Failure { kind: Kind::ClosedByPeer, text })
-            }
-            Poll::Ready(Ok(count)) => {
-                let now = job.now();
-                self.compare(&buffer[..count])?;
-                self.take(count as u64, now);
-                Ok(Some(now))
-            }
-            Poll::Ready(Err(error)) => Err(Failure::talking(self.index, "receiving", &error)),
-        }
-    }
-
-    fn compare(&self, data: &[u8]) -> Result<(), Failure> {
-        let text = match self.pattern.first_difference(self.received, data) {
-            Some((at, right)) => {
-                let position = self.received + at as u64;
-                let (message, byte) = (position / self.job.size, position % self.job.size);
-                let wrong = data[at];
-                format!(
-                    "connection {}, message {message}, byte {byte} came back as {wrong:#04x} \
-                     instead of {right:#04x} (messages and bytes counted from 0)",
-                    self.index
-                )
-            }
-            None if self.received + data.len() as u64 > self.sent => {
-                format!("connection {}: more came back than was sent", self.index)
-            }
-            None => return Ok(()),
-        };
-        Err(Failure { kind: Kind::Mismatch, text })
-    }
-
-    /// Notes the answers that `count` more bytes complete.
-    fn take(&mut self, count: u64, now: u64) {
-        let job = &*self.job;
-        self.received += count;
-        let mut answers = 0;
-        let mut record = job.record.borrow_mut();
-        while self.answer_ends <= self.received {
-            let Some(flight) = self.flights.pop_front() else { break };
-            record.answered(flight, now, self.schedule.is_some());
-            self.answer_ends += job.size;
-            answers += 1;
-        }
-        if now >= record.measure_from && now < job.end.get() {
-            record.answered += answers;
-        }
-        if answers > 0 && self.is_held && self.sent == self.begun {
+    #[inline]
+    fn sent(&mut self, count: usize, now: u64) {
+        self.exchange.sent(count);
+        if self.is_held {
             self.is_held = false;
             self.freed = now;
         }
-        job.live.answered(answers);
+        let record = &mut *self.job.record.borrow_mut();
+        if now >= record.measure_from && now < self.job.end.get() {
+            record.bytes_sent += count as u64;
+        }
     }
 
-    /// Whether nothing is to be sent any more.
+    /// Begins as many messages as are due and allowed, and fit in one send.
+    #[inline]
+    fn begin(&mut self, now: u64) {
+        while self.exchange.unsent() < BUFFER as u64 {
+            if self.flights.len() >= self.job.depth {
+                self.is_held = true;
+                return;
+            }
+            if !self.begin_one(now) {
+                return;
+            }
+        }
+    }
+
+    /// Whether one was due.
+    #[inline]
+    fn begin_one(&mut self, now: u64) -> bool {
+        let job = &*self.job;
+        let end = job.end.get();
+        let flight = if job.has_plan() {
+            if self.slot.is_none() {
+                self.slot = job.take_slot();
+            }
+            let Some(planned) = self.slot else { return false };
+            if planned > now || planned >= end || now >= job.send_until() {
+                return false;
+            }
+            self.slot = None;
+            let flight = Flight { planned, sent: now };
+            let held_by = if planned < self.freed { HeldBy::Target } else { HeldBy::Generator };
+            job.record.borrow_mut().sent_by_plan(flight, held_by);
+            flight
+        } else {
+            if now >= end {
+                return false;
+            }
+            job.record.borrow_mut().sent_at_once(now);
+            Flight { planned: now, sent: now }
+        };
+        self.flights.push_back(flight);
+        self.exchange.begin();
+        true
+    }
+
+    /// Receives once. `None`: nothing is there; otherwise the time.
+    #[inline]
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<Option<u64>, Lost> {
+        let Link::Up(stream) = &mut self.link else { return Ok(None) };
+        let job = self.job.clone();
+        let mut buffer = job.received.borrow_mut();
+        match stream.poll_read(cx, &mut buffer) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(Ok(0)) => {
+                let now = job.now();
+                self.ended(now).map(|()| Some(now))
+            }
+            Poll::Ready(Ok(count)) => {
+                let now = job.now();
+                self.take(&job, &buffer[..count], now)?;
+                Ok(Some(now))
+            }
+            Poll::Ready(Err(error)) => {
+                Err(Lost::by(Failure::talking(self.index, "receiving", &error)))
+            }
+        }
+    }
+
+    /// Notes the answers that more bytes complete.
+    #[inline]
+    fn take(&mut self, job: &Job, data: &[u8], now: u64) -> Result<(), Lost> {
+        let (mut answers, mut closes) = (0, false);
+        let (flights, first_byte) = (&mut self.flights, &mut self.first_byte);
+        let taken = self.exchange.receive(data, |answer| {
+            let Some(flight) = flights.pop_front() else { return };
+            job.answered(flight, &answer, first_byte.take().unwrap_or(now), now);
+            answers += 1;
+            closes |= answer.closes;
+        });
+        {
+            let record = &mut *job.record.borrow_mut();
+            if now >= record.measure_from && now < job.end.get() {
+                record.bytes_received += data.len() as u64;
+            }
+        }
+        if let Err(wrong) = taken {
+            let text = format!("connection {}: {}", self.index, wrong.text);
+            return Err(Lost::Failed(Failure { kind: wrong.kind, text }));
+        }
+        if answers > 0 {
+            self.answered(answers, now);
+        }
+        if closes || (!job.keeps_alive && answers > 0 && self.flights.is_empty()) {
+            self.hang_up(now);
+        } else if self.exchange.is_within() {
+            self.first_byte.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn answered(&mut self, answers: u64, now: u64) {
+        self.has_answered = true;
+        self.pause = FIRST_PAUSE;
+        if self.is_held && self.exchange.unsent() == 0 {
+            self.is_held = false;
+            self.freed = now;
+        }
+        self.job.live.answered(answers);
+    }
+
+    /// The peer has closed: which is how some answers end, and its right with an idle connection.
+    fn ended(&mut self, now: u64) -> Result<(), Lost> {
+        if let Some(answer) = self.exchange.end() {
+            if let Some(flight) = self.flights.pop_front() {
+                let first_byte = self.first_byte.take().unwrap_or(now);
+                self.job.answered(flight, &answer, first_byte, now);
+                self.answered(1, now);
+            }
+            self.hang_up(now);
+            return Ok(());
+        }
+        let missing = self.flights.len();
+        if missing == 0 && self.can_reconnect() {
+            let wait = if self.has_answered { 0 } else { self.longer_pause() };
+            self.hang_up(now + wait);
+            return Ok(());
+        }
+        let within = if self.exchange.is_within() { " within an answer" } else { "" };
+        let text = format!(
+            "connection {}: the peer closed it{within} with {missing} messages unanswered",
+            self.index
+        );
+        Err(Lost::Closed(Failure { kind: Kind::ClosedByPeer, text }))
+    }
+
+    /// An echo is one stream for as long as it is kept alive.
+    fn can_reconnect(&self) -> bool {
+        matches!(self.exchange, Exchange::Http(_)) || !self.job.keeps_alive
+    }
+
+    fn hang_up(&mut self, until: u64) {
+        self.link = Link::Down { until };
+        self.first_byte = None;
+        self.job.live.closed();
+    }
+
+    fn longer_pause(&mut self) -> u64 {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    /// What is under way on a lost connection has failed; or it is sent again, once, where the
+    /// peer may have closed before it saw it.
+    fn lose(&mut self, lost: Lost) -> Step {
+        let now = self.job.now();
+        let (failure, may_resend) = match lost {
+            Lost::Closed(failure) => (failure, self.job.keeps_alive && self.can_reconnect()),
+            Lost::Failed(failure) => (failure, false),
+        };
+        self.hang_up(now);
+        if may_resend && self.has_answered && !self.exchange.is_within() {
+            self.job.record.borrow_mut().resent += self.flights.len() as u64;
+            return Step::Again;
+        }
+        self.fail(failure, now);
+        self.after_failure(now)
+    }
+
+    fn fail(&mut self, failure: Failure, now: u64) {
+        let is_timeout = matches!(failure.kind, Kind::Timeout | Kind::ConnectTimeout);
+        let missing = self.flights.len();
+        if is_timeout {
+            // The time that was waited is a lower bound of the latency, and counts as such: left
+            // out, the worst answers would make the figures better.
+            let record = &mut *self.job.record.borrow_mut();
+            for flight in &self.flights {
+                record.answered(*flight, now, now, self.job.has_plan());
+            }
+        }
+        self.flights.clear();
+        self.exchange.restart();
+        self.job.failed(failure, missing, now);
+    }
+
+    fn after_failure(&mut self, now: u64) -> Step {
+        if !self.can_reconnect() {
+            self.has_failed = true;
+            self.job.lost.set(self.job.lost.get() + 1);
+            return Step::Over;
+        }
+        let wait = if self.has_answered { 0 } else { self.longer_pause() };
+        self.link = Link::Down { until: now + wait };
+        Step::Again
+    }
+
+    /// Not connected: connects as soon as there is reason to.
+    fn rest(&mut self, cx: &mut Context<'_>, until: u64) -> Step {
+        let now = self.job.now();
+        if self.flights.is_empty() && self.job.has_plan() && self.slot.is_none() {
+            self.slot = self.job.take_slot();
+        }
+        if self.flights.is_empty() && self.is_over(now) {
+            return Step::Over;
+        }
+        // A connection for one message is made when that is due.
+        let due = match self.slot {
+            Some(due) if !self.job.keeps_alive && self.flights.is_empty() => due,
+            _ => 0,
+        };
+        let wanted = due.max(until);
+        if wanted > now {
+            return self.sleep_until(cx, wanted.min(self.job.send_until()), now);
+        }
+        if !self.job.keeps_alive && self.flights.is_empty() {
+            self.begin_one(now);
+        }
+        let connector = self.connector.clone();
+        let stream = Box::pin(async move { connector.connect().await });
+        self.link = Link::Opening { stream, since: now };
+        Step::Again
+    }
+
+    fn open(&mut self, cx: &mut Context<'_>) -> Step {
+        let Link::Opening { stream, since } = &mut self.link else { return Step::Again };
+        let (opened, since) = (stream.as_mut().poll(cx), *since);
+        let now = self.job.now();
+        match opened {
+            Poll::Pending if self.flights.is_empty() && self.is_over(now) => Step::Over,
+            Poll::Pending => self.sleep_until(cx, self.job.send_until(), now),
+            Poll::Ready(Ok(stream)) => {
+                self.job.live.opened();
+                self.job.record.borrow_mut().connected(since, now);
+                self.link = Link::Up(stream);
+                (self.has_answered, self.is_held, self.freed) = (false, false, now);
+                self.exchange.restart();
+                (0..self.flights.len()).for_each(|_| self.exchange.begin());
+                Step::Again
+            }
+            Poll::Ready(Err(failure)) => {
+                self.fail(failure, now);
+                self.freed = now;
+                self.has_answered = false;
+                self.after_failure(now)
+            }
+        }
+    }
+
+    /// Whether nothing is to be sent any more. Asked when nothing is under way, so there was room
+    /// to take what the plan still has.
     fn is_over(&self, now: u64) -> bool {
         let end = self.job.end.get();
-        match &self.schedule {
-            Some(schedule) => schedule.due() >= end || now >= self.job.send_until(),
-            None => now >= end,
+        if self.job.has_plan() {
+            self.slot.is_none_or(|due| due >= end) || now >= self.job.send_until()
+        } else {
+            now >= end
         }
     }
 
     /// Sets the alarm to what comes first: the next message of the plan, or the end of patience.
-    /// Ready when that is here.
-    fn wait(&mut self, cx: &mut Context<'_>, now: u64) -> Poll<Failure> {
-        let rings = self.alarm.deadline();
+    #[inline]
+    fn wait(&mut self, cx: &mut Context<'_>, now: u64) -> Result<Step, Lost> {
         let mut wanted = u64::MAX;
         if let Some(oldest) = self.flights.front() {
             wanted = oldest.sent.saturating_add(self.job.timeout);
             if wanted <= now {
-                return Poll::Ready(self.time_out());
+                return Err(Lost::Failed(self.time_out()));
             }
         }
-        match &self.schedule {
-            Some(schedule) if !self.is_held && schedule.due() < self.job.end.get() => {
-                wanted = wanted.min(schedule.due());
-            }
-            // Held, or over: an answer, room or the timeout comes next.
+        match self.slot {
+            // Otherwise it is over, and an answer or the timeout comes next.
+            Some(due) if due < self.job.end.get() => wanted = wanted.min(due),
             _ => {}
         }
+        Ok(self.sleep_until(cx, wanted, now))
+    }
+
+    /// An alarm that rings too early is moved when it does; one that has rung is filed anew.
+    #[inline]
+    fn sleep_until(&mut self, cx: &mut Context<'_>, wanted: u64, now: u64) -> Step {
+        let rings = self.alarm.deadline();
         let wanted = self.job.instant(wanted);
-        // An alarm that rings too early is moved when it does; one that has rung is filed anew.
         if wanted < rings || self.job.instant(now) >= rings {
             Pin::new(&mut self.alarm).reset(wanted);
             if Pin::new(&mut self.alarm).poll(cx).is_ready() {
                 // It was due in the meantime.
-                cx.waker().wake_by_ref();
+                return Step::Again;
             }
         }
-        Poll::Pending
+        Step::Wait
     }
 
-    /// The time that was waited is a lower bound of the latency, and counts as such: left out, the
-    /// worst answers would make the figures better.
-    fn time_out(&mut self) -> Failure {
-        let missing = self.flights.len();
-        if let Some(oldest) = self.flights.front() {
-            let until = oldest.sent.saturating_add(self.job.timeout);
-            self.job.record.borrow_mut().answered(*oldest, until, self.schedule.is_some());
-        }
+    fn time_out(&self) -> Failure {
         let text = format!(
-            "connection {}: no answer within {:?}, {missing} messages unanswered",
+            "connection {}: no answer within {:?}, {} messages unanswered",
             self.index,
-            Duration::from_nanos(self.job.timeout)
+            Duration::from_nanos(self.job.timeout),
+            self.flights.len()
         );
         Failure { kind: Kind::Timeout, text }
+    }
+}
+
+impl Lost {
+    fn by(failure: Failure) -> Lost {
+        if failure.kind == Kind::Reset { Lost::Closed(failure) } else { Lost::Failed(failure) }
     }
 }
 
@@ -328,14 +486,19 @@ impl Future for Connection {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        match this.talk(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            Poll::Ready(Err(failure)) => {
-                this.has_failed = true;
-                this.job.live.failed();
-                this.job.record.borrow_mut().failures.add(failure);
-                Poll::Ready(())
+        loop {
+            let step = match this.link {
+                Link::Up(_) => match this.talk(cx) {
+                    Ok(step) => step,
+                    Err(lost) => this.lose(lost),
+                },
+                Link::Opening { .. } => this.open(cx),
+                Link::Down { until } => this.rest(cx, until),
+            };
+            match step {
+                Step::Again => {}
+                Step::Wait => return Poll::Pending,
+                Step::Over => return Poll::Ready(()),
             }
         }
     }
@@ -344,21 +507,22 @@ impl Future for Connection {
 impl Drop for Connection {
     /// The last account, however it ended.
     fn drop(&mut self) {
-        let record = &mut *self.job.record.borrow_mut();
-        self.job.live.closed();
-        if let Some(schedule) = &self.schedule {
-            let unsent = schedule.unsent(record.measure_from, self.job.end.get());
-            match () {
-                () if self.has_failed => record.unsent_by_failure += unsent,
-                () if self.is_held => record.unsent_by_target += unsent,
-                () => record.unsent_by_generator += unsent,
-            }
+        if matches!(self.link, Link::Up(_)) {
+            self.job.live.closed();
         }
-        if !self.has_failed {
-            let (index, missing) = (self.index, self.flights.len() as u64);
-            record.failures.add_many(Kind::Unfinished, missing, || {
-                format!("connection {index}: {missing} messages unanswered when the run had ended")
-            });
+        if let Some(due) = self.slot {
+            let why = match () {
+                () if self.has_failed => Unsent::Failure,
+                () if self.is_held => Unsent::Target,
+                () => Unsent::Generator,
+            };
+            self.job.unsent(due, why);
+        }
+        let (index, missing) = (self.index, self.flights.len());
+        if missing > 0 {
+            let text =
+                format!("connection {index}: {missing} messages unanswered when the run had ended");
+            self.job.failed(Failure { kind: Kind::Unfinished, text }, missing, self.job.now());
         }
     }
 }

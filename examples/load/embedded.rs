@@ -7,7 +7,7 @@ use wheelhouse::net::{TcpListener, TcpStream};
 use wheelhouse::time::sleep;
 use wheelhouse::{LoopGroup, spawn};
 
-use crate::args::Target;
+use crate::target::Target;
 
 const BUFFER: usize = 16 * 1024;
 
@@ -31,8 +31,7 @@ impl Embedded {
         });
         let address =
             listening.wait().map_err(|error| problem(&error))?.map_err(|error| problem(&error))?;
-        let target = Target { name: format!("tcp://{address}"), address };
-        Ok(Embedded { _group: group, target })
+        Ok(Embedded { _group: group, target: Target::parse(&format!("tcp://{address}"))? })
     }
 }
 

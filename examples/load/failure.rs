@@ -15,6 +15,14 @@ pub(crate) enum Kind {
     Timeout,
     /// What came back is not what was sent.
     Mismatch,
+    /// An answer that is no HTTP.
+    Malformed,
+    /// A status of 400 or more.
+    Status,
+    /// A body of another length than `--expect-length` says.
+    Length,
+    /// TLS could not be agreed on, or broke.
+    Tls,
     /// Any other error of the system.
     Io,
     /// No answer had come when the run ended, within the time that is given to the last ones.
@@ -22,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 /// All kinds with their names, in the order of reports.
-pub(crate) const KINDS: [(Kind, &str); 9] = [
+pub(crate) const KINDS: [(Kind, &str); 13] = [
     (Kind::ConnectRefused, "connect_refused"),
     (Kind::ConnectTimeout, "connect_timeout"),
     (Kind::ConnectFailed, "connect_failed"),
@@ -30,6 +38,10 @@ pub(crate) const KINDS: [(Kind, &str); 9] = [
     (Kind::ClosedByPeer, "closed_by_peer"),
     (Kind::Timeout, "timeout"),
     (Kind::Mismatch, "mismatch"),
+    (Kind::Malformed, "malformed"),
+    (Kind::Status, "status"),
+    (Kind::Length, "length"),
+    (Kind::Tls, "tls"),
     (Kind::Io, "io"),
     (Kind::Unfinished, "unfinished"),
 ];
@@ -46,6 +58,7 @@ impl Failure {
         let kind = match error.kind() {
             io::ErrorKind::ConnectionRefused => Kind::ConnectRefused,
             io::ErrorKind::TimedOut => Kind::ConnectTimeout,
+            io::ErrorKind::InvalidData => Kind::Tls,
             _ => Kind::ConnectFailed,
         };
         Failure { kind, text: error.to_string() }
@@ -57,6 +70,7 @@ impl Failure {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionAborted => Kind::Reset,
+            io::ErrorKind::InvalidData => Kind::Tls,
             _ => Kind::Io,
         };
         Failure { kind, text: format!("connection {connection}, {doing}: {error}") }
@@ -85,6 +99,15 @@ impl Failures {
 
     pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    pub(crate) fn merge(&mut self, other: &Failures) {
+        for (at, count) in other.counts.iter().enumerate() {
+            self.counts[at] += count;
+            if self.firsts[at].is_none() {
+                self.firsts[at].clone_from(&other.firsts[at]);
+            }
+        }
     }
 
     /// The kinds that occurred: name, count, the first one's words.

@@ -1,59 +1,69 @@
-//! `wheelhouse-load`: puts load on a TCP echo server and says how long answers took, from the plan
-//! and from the send.
+//! `wheelhouse-load`: puts load on an HTTP or echo server and says how long answers took, from the
+//! plan and from the send.
 //!
-//! The map: `args.rs` reads the command line; `run.rs` connects, starts and ends a run;
-//! `connection.rs` is one connection, sending by `plan.rs` what `pattern.rs` makes and comparing
-//! what comes back; `record.rs` keeps what was measured, `failure.rs` names what went wrong;
-//! `summary.rs` draws the conclusions, `report.rs` and `json.rs` write them; `progress.rs` paints
-//! on a thread of its own; `embedded.rs` is the server when none is given.
+//! The map: `args.rs` reads the command line, with `values.rs`, `target.rs`, `workload.rs` and
+//! `expect.rs` for what is written there. `run.rs` conducts a run on its loops, `worker.rs` is what
+//! one of them does; `connection.rs` is one connection, sending by `plan.rs` what `exchange.rs`
+//! (`echo.rs` with `pattern.rs`, `http/`) makes over a `stream.rs`. `record.rs` and `intervals.rs`
+//! keep what was measured, `failure.rs` names what went wrong, `health.rs` watches the generator
+//! itself. `summary.rs` draws the conclusions, `report.rs` and `json.rs` write them; `progress.rs`
+//! paints on a thread of its own; `embedded.rs` is the server when none is given.
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod compare;
 mod connection;
+mod echo;
 mod embedded;
+mod exchange;
+mod expect;
 mod failure;
+mod health;
+mod http;
+mod intervals;
+mod job;
 mod json;
+mod origin;
 mod pattern;
 mod plan;
 mod progress;
 mod record;
 mod report;
 mod run;
+mod search;
+mod stream;
 mod summary;
+mod target;
+mod values;
+mod worker;
+mod workload;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::args::{Args, JsonTo, Settings};
-use crate::summary::Summary;
-
-/// It could not run, or something went wrong in it.
-const FAILED: u8 = 1;
+use crate::args::{Args, CompareArgs, Settings};
+use crate::embedded::Embedded;
+use crate::origin::Origin;
+use crate::progress::{Live, Painter};
+use crate::run::Run;
+use crate::summary::{FAILED, Summary};
 
 fn main() -> ExitCode {
+    let line: Vec<OsString> = std::env::args_os().collect();
     // Clap prints its own errors and ends with 2, and with 0 after `--help`.
-    let settings = match Args::parse().into_settings() {
-        Ok(settings) => settings,
-        Err(problem) => {
-            use clap::CommandFactory;
-            Args::command().error(ErrorKind::ValueValidation, problem).exit()
-        }
+    let outcome = if line.get(1).is_some_and(|word| word == "compare") {
+        comparison(&CompareArgs::parse_from(&line[1..]))
+    } else {
+        load(settings(line))
     };
-    let outcome = run::run(&settings).and_then(|summary| {
-        write(&settings, &summary)?;
-        Ok(summary)
-    });
     match outcome {
-        Ok(summary) => {
-            for line in &summary.verdict {
-                eprintln!("wheelhouse-load: {line}");
-            }
-            ExitCode::from(summary.exit_code)
-        }
+        Ok(code) => ExitCode::from(code),
         Err(problem) => {
             eprintln!("wheelhouse-load: {problem}");
             ExitCode::from(FAILED)
@@ -61,26 +71,73 @@ fn main() -> ExitCode {
     }
 }
 
+fn settings(line: Vec<OsString>) -> Settings {
+    match Args::parse_from(line).into_settings() {
+        Ok(settings) => settings,
+        Err(problem) => {
+            use clap::CommandFactory;
+            Args::command().error(ErrorKind::ValueValidation, problem).exit()
+        }
+    }
+}
+
+fn comparison(args: &CompareArgs) -> Result<u8, String> {
+    let (text, code) = compare::compare(args)?;
+    stdout(text.as_bytes())?;
+    Ok(code)
+}
+
+/// Runs, and writes what came out. Gives the exit code.
+fn load(settings: Settings) -> Result<u8, String> {
+    run::check_open_files(&settings, settings.origins.is_none())?;
+    let embedded = if settings.origins.is_none() { Some(Embedded::start()?) } else { None };
+    let origins: Vec<Origin> = match (&settings.origins, &embedded) {
+        (Some(origins), _) => origins.clone(),
+        (None, Some(embedded)) => {
+            vec![Origin { target: embedded.target.clone(), requests: Vec::new() }]
+        }
+        (None, None) => return Err("there is no target".into()),
+    };
+    let live: Vec<Arc<Live>> = (0..settings.loops).map(|_| Arc::default()).collect();
+    let painter = Painter::start(live.clone(), settings.outputs.quiet);
+    let run = Run { settings: Arc::new(settings), origins: origins.into(), live };
+    let settings = &run.settings;
+    let outcome = match &settings.search {
+        Some(wanted) => search::find(&run, wanted),
+        None => run
+            .measure(&settings.load)
+            .map(|measured| (Summary::new(settings, &run.origins[0].target, &measured), measured)),
+    };
+    drop(painter);
+    let (summary, _) = outcome?;
+    write(settings, &summary)?;
+    for line in &summary.verdict {
+        eprintln!("wheelhouse-load: {line}");
+    }
+    Ok(summary.exit_code)
+}
+
 /// The table goes to stdout, or to stderr when stdout belongs to the JSON.
 fn write(settings: &Settings, summary: &Summary) -> Result<(), String> {
     let table = report::table(summary);
-    let stdout = |text: &[u8]| {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text)
-            .and_then(|()| out.flush())
-            .map_err(|error| format!("cannot write to stdout: {error}"))
-    };
-    match &settings.json {
-        JsonTo::Nowhere => stdout(table.as_bytes()),
-        JsonTo::Stdout => {
+    match &settings.outputs.json {
+        None => stdout(table.as_bytes()),
+        Some(_) if settings.outputs.is_json_to_stdout() => {
             eprint!("{table}");
             stdout(&json::text(summary)?)
         }
-        JsonTo::File(path) => {
+        Some(path) => {
             stdout(table.as_bytes())?;
             let text = json::text(summary)?;
             std::fs::write(path, text)
                 .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
         }
     }
+}
+
+fn stdout(text: &[u8]) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text)
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("cannot write to stdout: {error}"))
 }

@@ -1,9 +1,12 @@
-//! What is measured while the run goes on. Its memory is bounded: three histograms and some
-//! counters, however long the run; nothing is allocated per message.
+//! What is measured while the run goes on, a record a loop. Its memory is bounded: histograms,
+//! counters and the intervals, however long the run; nothing is allocated per message.
+
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::failure::Failures;
+use crate::failure::{Failure, Failures};
+use crate::intervals::Intervals;
 
 /// Three digits: a latency is shown within a thousandth of itself.
 const DIGITS: u8 = 3;
@@ -38,63 +41,145 @@ pub(crate) struct Record {
     pub(crate) service: Histogram<u64>,
     /// From the planned send. Only with a plan.
     pub(crate) response: Histogram<u64>,
-    /// From the planned send to the real one. Only with a plan.
+    /// From the planned send to the real one, where it was this program's to send in time. Only
+    /// with a plan.
     pub(crate) send_error: Histogram<u64>,
+    /// From the real send to the first byte of the answer.
+    pub(crate) first_byte: Histogram<u64>,
+    /// From the call to a connection that can be used: TLS and HTTP/2 agreed on.
+    pub(crate) connect: Histogram<u64>,
+    pub(crate) intervals: Intervals,
     /// Messages planned for, or without a plan sent, before this are not measured.
     pub(crate) measure_from: u64,
     /// Answers that came within the measured time.
     pub(crate) answered: u64,
+    /// By the first digit of the status; at 0 what has none.
+    pub(crate) statuses: [u64; 10],
+    /// Within the measured time; above TLS, if there is any.
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
     pub(crate) late_by_target: u64,
     pub(crate) late_by_generator: u64,
     pub(crate) unsent_by_target: u64,
     pub(crate) unsent_by_generator: u64,
-    /// Planned for connections that had ended.
+    /// Planned when there was no connection left.
     pub(crate) unsent_by_failure: u64,
+    /// Sent again on a new connection, after the peer had closed the old one without an answer.
+    pub(crate) resent: u64,
     pub(crate) failures: Failures,
+    /// What went wrong while it was measured, of the messages; counts like an answer.
+    pub(crate) failed: u64,
 }
 
 impl Record {
-    pub(crate) fn new(measure_from: u64) -> Record {
+    pub(crate) fn new(measure_from: u64, length: Duration) -> Record {
         Record {
             service: histogram(),
             response: histogram(),
             send_error: histogram(),
+            first_byte: histogram(),
+            connect: histogram(),
+            intervals: Intervals::new(measure_from, length),
             measure_from,
             answered: 0,
+            statuses: [0; 10],
+            bytes_sent: 0,
+            bytes_received: 0,
             late_by_target: 0,
             late_by_generator: 0,
             unsent_by_target: 0,
             unsent_by_generator: 0,
             unsent_by_failure: 0,
+            resent: 0,
             failures: Failures::default(),
+            failed: 0,
         }
     }
 
     /// A message was sent by plan.
+    #[inline]
     pub(crate) fn sent_by_plan(&mut self, flight: Flight, held_by: HeldBy) {
         if flight.planned < self.measure_from {
             return;
         }
+        self.intervals.sent(flight.planned);
         let error = flight.sent.saturating_sub(flight.planned);
-        self.send_error.saturating_record(error);
-        if error > LATE_NS {
-            match held_by {
-                HeldBy::Target => self.late_by_target += 1,
-                HeldBy::Generator => self.late_by_generator += 1,
+        match held_by {
+            HeldBy::Target => self.late_by_target += u64::from(error > LATE_NS),
+            HeldBy::Generator => {
+                self.send_error.saturating_record(error);
+                self.late_by_generator += u64::from(error > LATE_NS);
             }
+        }
+    }
+
+    /// A message was sent, without a plan.
+    #[inline]
+    pub(crate) fn sent_at_once(&mut self, now: u64) {
+        if now >= self.measure_from {
+            self.intervals.sent(now);
         }
     }
 
     /// An answer is complete, or is given up at `now`.
     #[inline]
-    pub(crate) fn answered(&mut self, flight: Flight, now: u64, has_plan: bool) {
+    pub(crate) fn answered(&mut self, flight: Flight, first_byte: u64, now: u64, has_plan: bool) {
         if flight.planned < self.measure_from {
             return;
         }
-        self.service.saturating_record(now.saturating_sub(flight.sent));
+        let service = now.saturating_sub(flight.sent);
+        self.service.saturating_record(service);
+        self.first_byte.saturating_record(first_byte.saturating_sub(flight.sent));
+        let mut latency = service;
         if has_plan {
-            self.response.saturating_record(now.saturating_sub(flight.planned));
+            latency = now.saturating_sub(flight.planned);
+            self.response.saturating_record(latency);
         }
+        self.intervals.answered(flight.planned, now, latency);
+    }
+
+    /// A connection is there that was begun at `since`. Those made before the run have times of
+    /// their own.
+    pub(crate) fn connected(&mut self, since: u64, now: u64) {
+        self.connect.saturating_record(now.saturating_sub(since));
+    }
+
+    pub(crate) fn failed(&mut self, failure: Failure, count: u64, now: u64) {
+        if now >= self.measure_from {
+            self.intervals.failed(now, count);
+            self.failed += count;
+        }
+        self.failures.add_many(failure.kind, count, || failure.text);
+    }
+
+    /// Of another loop of the same run.
+    pub(crate) fn merge(&mut self, other: &Record) {
+        let pairs = [
+            (&mut self.service, &other.service),
+            (&mut self.response, &other.response),
+            (&mut self.send_error, &other.send_error),
+            (&mut self.first_byte, &other.first_byte),
+            (&mut self.connect, &other.connect),
+        ];
+        for (all, more) in pairs {
+            // The bounds are the same, so nothing can be out of them.
+            let _ = all.add(more);
+        }
+        self.intervals.merge(&other.intervals);
+        for (all, more) in self.statuses.iter_mut().zip(other.statuses) {
+            *all += more;
+        }
+        self.answered += other.answered;
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.late_by_target += other.late_by_target;
+        self.late_by_generator += other.late_by_generator;
+        self.unsent_by_target += other.unsent_by_target;
+        self.unsent_by_generator += other.unsent_by_generator;
+        self.unsent_by_failure += other.unsent_by_failure;
+        self.resent += other.resent;
+        self.failures.merge(&other.failures);
+        self.failed += other.failed;
     }
 }
 
@@ -109,33 +194,53 @@ fn histogram() -> Histogram<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Kind;
 
     #[test]
     fn warm_up_is_left_out_and_lateness_is_told_apart() {
-        let mut record = Record::new(1000);
+        let mut record = Record::new(1000, Duration::from_secs(1));
         let early = Flight { planned: 999, sent: 5_000_000 };
         record.sent_by_plan(early, HeldBy::Generator);
-        record.answered(early, 6_000_000, true);
+        record.answered(early, 6_000_000, 6_000_000, true);
         assert_eq!((record.service.len(), record.late_by_generator), (0, 0));
 
         let late = Flight { planned: 1000, sent: 1001 + LATE_NS };
         record.sent_by_plan(late, HeldBy::Target);
+        assert_eq!(record.send_error.len(), 0, "it was not this program's to send it in time");
         record.sent_by_plan(late, HeldBy::Generator);
         record.sent_by_plan(Flight { planned: 1000, sent: 1000 + LATE_NS }, HeldBy::Generator);
         assert_eq!((record.late_by_target, record.late_by_generator), (1, 1));
-        record.answered(late, late.sent + 500, true);
-        assert_eq!(record.service.max(), 500);
+        assert_eq!(record.send_error.len(), 2);
+        record.answered(late, late.sent + 300, late.sent + 500, true);
+        assert_eq!((record.service.max(), record.first_byte.max()), (500, 300));
         assert!(record.response.max() >= LATE_NS);
+        assert_eq!(record.intervals.rows()[0].sent, 3);
     }
 
     #[test]
     fn the_memory_of_the_histograms_is_bounded() {
-        let mut record = Record::new(0);
+        let mut record = Record::new(0, Duration::from_secs(1));
         let before = record.service.distinct_values();
-        record.answered(Flight { planned: 0, sent: 0 }, u64::MAX, false);
-        record.answered(Flight { planned: 0, sent: 0 }, 0, false);
+        record.answered(Flight { planned: 0, sent: 0 }, 0, u64::MAX >> 32, false);
+        record.answered(Flight { planned: 0, sent: 0 }, 0, 0, false);
         assert_eq!(record.service.distinct_values(), before);
         assert!(before * 8 < 300 << 10, "{before} counters");
         assert_eq!((record.service.len(), record.response.len()), (2, 0));
+    }
+
+    #[test]
+    fn records_of_several_loops_add_up() {
+        let (mut one, mut other) =
+            (Record::new(0, Duration::from_secs(1)), Record::new(0, Duration::from_secs(1)));
+        for record in [&mut one, &mut other] {
+            record.answered(Flight { planned: 0, sent: 10 }, 20, 30, true);
+            let text = "connection 1".to_owned();
+            record.failed(Failure { kind: Kind::Reset, text }, 2, 40);
+            record.statuses[2] += 1;
+        }
+        one.merge(&other);
+        assert_eq!((one.service.len(), one.response.len(), one.first_byte.len()), (2, 2, 2));
+        assert_eq!((one.failed, one.failures.total(), one.statuses[2]), (4, 4, 2));
+        assert_eq!(one.intervals.rows()[0].failed, 4);
     }
 }

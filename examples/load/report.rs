@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use crate::summary::{Latency, PlanKept, Summary};
+use crate::search::{Search, Step};
+use crate::summary::{Generator, Latency, PlanKept, StageOf, Summary};
 
 pub(crate) fn table(summary: &Summary) -> String {
     let mut out = String::new();
@@ -12,46 +13,123 @@ pub(crate) fn table(summary: &Summary) -> String {
 }
 
 fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
-    let embedded = if summary.embedded { " (embedded)" } else { "" };
-    writeln!(out, "wheelhouse-load of {}{embedded}", summary.target)?;
-    let Summary { connected, size, depth, .. } = summary;
-    let mode = match summary.rate {
-        Some(rate) => format!("open loop, {} messages/s planned", grouped(rate)),
-        None => "closed loop".into(),
-    };
-    writeln!(out, "{mode}; {connected} connections, {size} B a message, depth {depth}")?;
-    let cut = if summary.interrupted { ", interrupted" } else { "" };
-    let Summary { measured_seconds, warm_up_seconds, .. } = summary;
-    writeln!(
-        out,
-        "{measured_seconds:.2} s measured after {warm_up_seconds:.2} s of warm-up{cut}\n"
-    )?;
-
+    heading(out, summary)?;
     let row = |out: &mut String, name: &str, total: &str, rate: &str| {
         writeln!(out, "{name:<12} {total:>14} {rate:>18}")
     };
     let rate = format!("{} /s", grouped(summary.messages_per_second.round() as u64));
-    row(out, "messages", &grouped(summary.messages), &rate)?;
-    let bytes = summary.messages as f64 * *size as f64;
-    row(
-        out,
-        "data",
-        &format!("{:.2} MB", bytes / 1e6),
-        &format!("{:.2} MB/s", summary.bytes_per_second / 1e6),
-    )?;
+    row(out, summary.unit(), &grouped(summary.messages), &rate)?;
+    let bytes = |name: &str, per_second: f64, out: &mut String| {
+        let total = per_second * summary.measured_seconds / 1e6;
+        row(out, name, &format!("{total:.2} MB"), &format!("{:.2} MB/s", per_second / 1e6))
+    };
+    bytes("sent", summary.bytes_sent_per_second, out)?;
+    bytes("received", summary.bytes_received_per_second, out)?;
+    for status in &summary.statuses {
+        row(out, &status.class, &grouped(status.count), "")?;
+    }
     for error in &summary.errors {
         row(out, &error.kind.replace('_', " "), &grouped(error.count), "error")?;
     }
     if summary.errors.is_empty() {
         writeln!(out, "{:<12} {:>14}", "errors", "none")?;
     }
+    if summary.resent > 0 {
+        row(out, "resent", &grouped(summary.resent), "")?;
+    }
     latencies(out, summary)?;
-    writeln!(out)?;
+    others(out, summary)?;
     if let Some(plan) = &summary.plan {
         kept(out, plan)?;
     }
-    let Summary { generator, .. } = summary;
-    write!(out, "generator    {:.0} % of a processor", generator.cpu_share * 100.0)?;
+    generator(out, &summary.generator)?;
+    if let Some(search) = &summary.search {
+        steps(out, search)?;
+    }
+    for check in &summary.expectations {
+        let met = if check.met { "met" } else { "NOT MET" };
+        writeln!(out, "{:<12} {} is {met}: {}", "expected", check.expectation, check.shown())?;
+    }
+    Ok(())
+}
+
+/// A search, by rate and not by time: that is how it is read.
+fn steps(out: &mut String, search: &Search) -> std::fmt::Result {
+    writeln!(out, "\n{:>12} {:>12} {:>12} {:>12}", "rate", "p50", "p99", "p99.9")?;
+    let mut steps: Vec<&Step> = search.steps.iter().collect();
+    steps.sort_by_key(|step| step.rate);
+    for step in steps {
+        let (p50, p99, p999) = (time(step.p50_ns), time(step.p99_ns), time(step.p999_ns));
+        let word = step.because.as_deref().unwrap_or("holds");
+        let rate = grouped(step.rate);
+        writeln!(out, "{rate:>12} {p50:>12} {p99:>12} {p999:>12}  {word}")?;
+    }
+    Ok(())
+}
+
+fn heading(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    let embedded = if summary.embedded { " (embedded)" } else { "" };
+    writeln!(out, "wheelhouse-load of {}{embedded}", summary.target)?;
+    writeln!(out, "{}", mode(summary))?;
+    let cut = if summary.interrupted { ", interrupted" } else { "" };
+    let Summary { measured_seconds, warm_up_seconds, .. } = summary;
+    writeln!(out, "{measured_seconds:.2} s measured after {warm_up_seconds:.2} s of warm-up{cut}\n")
+}
+
+/// How the load was made, on one line.
+pub(crate) fn mode(summary: &Summary) -> String {
+    let Summary { connected, depth, loops, .. } = summary;
+    let unit = summary.unit();
+    let mode = match (summary.rate, summary.stages.as_slice()) {
+        (Some(rate), _) => format!("open loop, {} {unit}/s planned", grouped(rate)),
+        (None, []) => "closed loop".into(),
+        (None, stages) => {
+            let stage = |stage: &StageOf| match (stage.from, stage.to) {
+                (from, to) if from == to => format!("{} s at {}", stage.seconds, grouped(from)),
+                (from, to) => {
+                    format!("{} s from {} to {}", stage.seconds, grouped(from), grouped(to))
+                }
+            };
+            let all: Vec<String> = stages.iter().map(stage).collect();
+            format!("open loop, {} {unit}/s planned", all.join(", "))
+        }
+    };
+    let size = summary.size.map_or(String::new(), |size| format!(", {size} B a message"));
+    let protocol = match summary.protocol {
+        "echo" => "",
+        protocol => &format!(" of {protocol}"),
+    };
+    let keeps = if summary.keep_alive { "" } else { " for one message each" };
+    let loops = if *loops > 1 { format!(", {loops} loops") } else { String::new() };
+    format!("{mode}; {connected} connections{protocol}{keeps}{size}, depth {depth}{loops}")
+}
+
+/// The times that are not the ones in question, on a line each.
+fn others(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    writeln!(out)?;
+    for (name, latency) in
+        [("first byte", &summary.first_byte_time), ("connect", &summary.connect_time)]
+    {
+        if latency.count > 0 {
+            let at = |wanted: f64| {
+                latency.percentiles.iter().find(|at| at.percentile == wanted).map_or(0, |at| at.ns)
+            };
+            let (median, p99, max) = (time(at(50.0)), time(at(99.0)), time(latency.max_ns));
+            writeln!(out, "{name:<12} median {median}, p99 {p99}, max {max}")?;
+        }
+    }
+    Ok(())
+}
+
+fn generator(out: &mut String, generator: &Generator) -> std::fmt::Result {
+    let (cpu, waited) = (generator.cpu_share * 100.0, generator.waited_share * 100.0);
+    write!(out, "generator    {cpu:.0} % of a processor")?;
+    if waited >= 0.5 {
+        write!(out, " and {waited:.0} % of the time waiting for one")?;
+    }
+    let each = time(generator.cpu_ns_per_message as u64);
+    let longest = time(generator.longest_turn_ns);
+    write!(out, ", {each} a message, longest turn {longest}")?;
     let remark = if generator.saturated { ": the limit may be its, not the target's" } else { "" };
     writeln!(out, "{remark}")
 }
@@ -122,7 +200,7 @@ fn kept(out: &mut String, plan: &PlanKept) -> std::fmt::Result {
     let threshold = time(plan.late_threshold_ns);
     write!(
         out,
-        "plan         {} messages, {} late by more than {threshold}",
+        "plan         {} sends, {} late by more than {threshold}",
         grouped(plan.planned),
         grouped(plan.late)
     )?;
@@ -143,7 +221,7 @@ fn kept(out: &mut String, plan: &PlanKept) -> std::fmt::Result {
 }
 
 /// Three or four digits with their unit.
-fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
         1_000..1_000_000 => scaled(ns as f64 / 1e3, "us"),
@@ -158,7 +236,7 @@ fn scaled(number: f64, unit: &str) -> String {
 }
 
 /// With commas: `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -188,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_closed_table_has_one_time_and_says_what_it_does_not_see() {
-        let table = table(&summary(None, measured(None)));
+        let table = table(&summary(None, &measured(None)));
         assert!(table.contains("closed loop; 2 connections, 64 B a message, depth 1"), "{table}");
         assert!(table.contains("\np99.99 "), "{table}");
         assert!(table.contains("errors                 none"), "{table}");
@@ -199,7 +277,7 @@ mod tests {
     fn the_open_table_has_both_times_side_by_side() {
         let mut run = measured(Some(500));
         run.record.late_by_generator = 3;
-        let table = table(&summary(Some(500), run));
+        let table = table(&summary(Some(500), &run));
         let p99 = table.lines().find(|line| line.starts_with("p99 ")).unwrap();
         assert_eq!(
             p99.split_whitespace().collect::<Vec<_>>(),

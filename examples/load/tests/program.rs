@@ -1,67 +1,15 @@
 //! The program as a user meets it, against an honest server and against several that misbehave.
 
+mod support;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// What a run left.
-struct Ended {
-    code: Option<i32>,
-    out: String,
-    text: String,
-}
-
-impl Ended {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out)
-            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.text))
-    }
-
-    fn count(&self, kind: &str) -> u64 {
-        let json = self.json();
-        let errors = json["errors"].as_array().unwrap().iter();
-        errors
-            .filter(|error| error["kind"] == kind)
-            .map(|error| error["count"].as_u64().unwrap())
-            .sum()
-    }
-}
-
-fn program(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse-load"));
-    command
-        .args(line.split_whitespace())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn run(line: &str) -> Ended {
-    let output = program(line).output().unwrap();
-    Ended {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        text: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// A server with a thread a connection, which does what `serve` does to each.
-fn server(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let serve = serve.clone();
-            std::thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
+use crate::support::{program, run, server};
 
 /// Echoes what `change` makes of each piece, until that is `None`.
 fn echo(mut stream: TcpStream, mut change: impl FnMut(&mut [u8]) -> Option<()>) -> TcpStream {
@@ -150,7 +98,11 @@ fn a_stall_of_the_target_shows_in_the_response_time() {
     assert!(response > 100_000_000, "p90 from the plan {response} ns\n{}", ended.text);
     assert!(service < 50_000_000, "p90 from the send {service} ns\n{}", ended.text);
     assert!(json["plan"]["late_by_target"].as_u64().unwrap() >= 40, "{}", ended.out);
-    assert!(json["plan"]["send_error_p99_ns"].as_u64().unwrap() > 200_000_000);
+    assert!(
+        json["plan"]["send_error_p99_ns"].as_u64().unwrap() < 100_000_000,
+        "what the target held up is no error of the generator's\n{}",
+        ended.out
+    );
 }
 
 #[test]
@@ -246,7 +198,7 @@ fn a_silent_peer_is_not_waited_for_long_after_the_end() {
          --timeout 500ms --json -"
     ));
     assert_eq!(ended.code, Some(1), "{}", ended.text);
-    assert_eq!(ended.count("unfinished") + ended.count("timeout") * 3, 6, "{}", ended.out);
+    assert_eq!(ended.count("unfinished") + ended.count("timeout"), 6, "{}", ended.out);
 }
 
 #[test]
@@ -264,7 +216,7 @@ fn a_changed_byte_is_found_and_its_place_said() {
     });
     let ended = run(&format!("--target tcp://{address} --connections 1 --duration 30s --json -"));
     assert_eq!((ended.code, ended.count("mismatch")), (Some(1), 1), "{}", ended.text);
-    assert!(ended.text.contains("connection 0, message 20, byte 7 came back as"), "{}", ended.text);
+    assert!(ended.text.contains("connection 0: message 20, byte 7 came back as"), "{}", ended.text);
 }
 
 #[test]
@@ -280,7 +232,9 @@ fn messages_that_change_places_are_found() {
     });
     let ended =
         run(&format!("--target tcp://{address} --connections 1 --depth 8 --duration 30s --json -"));
-    assert_eq!((ended.code, ended.count("mismatch")), (Some(1), 1), "{}", ended.text);
+    // All that were under way on the connection are lost.
+    assert_eq!(ended.code, Some(1));
+    assert!((1..=8).contains(&ended.count("mismatch")), "{}", ended.text);
 }
 
 #[test]
@@ -338,9 +292,9 @@ fn the_json_can_go_to_a_file() {
 
 #[test]
 fn a_wrong_line_ends_with_2_and_help_with_0() {
-    let ended = run("--target http://127.0.0.1:80");
+    let ended = run("--target gopher://127.0.0.1:80");
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
-    assert!(ended.text.contains("tcp://127.0.0.1:7777"), "{}", ended.text);
+    assert!(ended.text.contains("tcp://HOST:PORT"), "{}", ended.text);
     let ended = run("--conections 5");
     assert_eq!(ended.code, Some(2));
     assert!(ended.text.contains("--connections"), "{}", ended.text);

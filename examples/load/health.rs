@@ -1,0 +1,55 @@
+//! How the generator itself fares: what its thread took of a processor, how long it waited for one,
+//! and how long the loop was ever away. A tester that is ill measures itself.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wheelhouse::time::{Instant, sleep_until};
+
+/// How often the pulse looks. Rare enough to cost nothing.
+const PULSE: Duration = Duration::from_millis(5);
+
+/// Times of a thread since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ThreadTimes {
+    pub(crate) ran: Duration,
+    /// Ready to run, while another thread had the processor.
+    pub(crate) waited: Duration,
+}
+
+impl ThreadTimes {
+    /// Of this thread.
+    pub(crate) fn now() -> ThreadTimes {
+        // Where the system does not tell it, nothing is known to have been waited.
+        let waited = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let waited = waited.and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+        let ran = clock_gettime(ClockId::ThreadCPUTime);
+        ThreadTimes {
+            ran: Duration::new(
+                ran.tv_sec.try_into().unwrap_or(0),
+                ran.tv_nsec.try_into().unwrap_or(0),
+            ),
+            waited: Duration::from_nanos(waited.unwrap_or(0)),
+        }
+    }
+
+    pub(crate) fn since(self, before: ThreadTimes) -> ThreadTimes {
+        ThreadTimes {
+            ran: self.ran.saturating_sub(before.ran),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
+}
+
+/// Sleeps to moments of its own and notes how late the worst was, which is how long the loop was
+/// kept from going round. Ends when it is dropped.
+pub(crate) async fn pulse(longest: &Cell<Duration>) {
+    let mut next = Instant::now() + PULSE;
+    loop {
+        sleep_until(next).await;
+        let late = Instant::now().saturating_duration_since(next);
+        longest.set(longest.get().max(late));
+        next = Instant::now() + PULSE;
+    }
+}

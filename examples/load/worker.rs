@@ -1,0 +1,320 @@
+//! What each loop of the generator does in a run: connect, wait for the start, send and receive,
+//! wait for the last answers, hand over its record.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use wheelhouse::structure::{Completion, RemoteCompleter};
+use wheelhouse::task::JoinHandle;
+use wheelhouse::time::{sleep_until, timeout};
+use wheelhouse::{completion, spawn};
+
+use crate::args::Settings;
+use crate::connection::Connection;
+use crate::failure::Failures;
+use crate::health::{ThreadTimes, pulse};
+use crate::job::{Job, nanos};
+use crate::origin::{Local, Origin};
+use crate::plan::{Plan, Schedule, Stage};
+use crate::progress::Live;
+use crate::record::Record;
+use crate::stream::Stream;
+
+/// Connects under way at once, over all loops: few enough for the queue of any listener.
+const CONNECTS_AT_ONCE: usize = 64;
+
+/// The part of a run that one loop has.
+pub(crate) struct Share {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) origins: Arc<[Origin]>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) own: usize,
+    pub(crate) loops: usize,
+}
+
+/// Connected, and waiting for the word.
+pub(crate) struct Ready {
+    pub(crate) connected: usize,
+    pub(crate) failures: Failures,
+    pub(crate) go: RemoteCompleter<Go>,
+    pub(crate) stop: RemoteCompleter<()>,
+    pub(crate) stop_now: RemoteCompleter<()>,
+}
+
+/// The word: offsets are nanoseconds from `origin`.
+#[derive(Clone, Debug)]
+pub(crate) struct Go {
+    pub(crate) origin: Instant,
+    /// `None`: closed loop.
+    pub(crate) stages: Option<Vec<Stage>>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+pub(crate) struct Done {
+    pub(crate) record: Record,
+    pub(crate) times: ThreadTimes,
+    /// The longest that the loop was away while it was measured.
+    pub(crate) longest_turn: Duration,
+    /// Where the measured time ended.
+    pub(crate) end: u64,
+}
+
+impl Share {
+    /// The numbers of its connections.
+    fn connections(&self) -> impl Iterator<Item = usize> + use<> {
+        (self.own..self.settings.connections).step_by(self.loops)
+    }
+}
+
+/// Runs on the loop. `None` when the word never came.
+pub(crate) async fn work(
+    share: Share,
+    ready: mpsc::Sender<Ready>,
+    told: RemoteCompleter<()>,
+) -> Option<Done> {
+    let settings = share.settings.clone();
+    let locals: Rc<[Local]> = share
+        .origins
+        .iter()
+        .map(|origin| origin.local(settings.timeout, settings.keeps_alive))
+        .collect();
+    let opened = connect_all(&share, &locals).await;
+    let ((go_to, go), (stop_to, stop), (now_to, stop_now)) =
+        (completion(), completion(), completion());
+    let connected = Ready {
+        connected: opened.streams.len(),
+        failures: opened.failures,
+        go: go_to.remote(),
+        stop: stop_to.remote(),
+        stop_now: now_to.remote(),
+    };
+    ready.send(connected).ok()?;
+    told.complete(());
+    let go = go.await.ok()?;
+    let job = Rc::new(job(&share, &go, opened.times));
+    let mut tasks = start(&share, &job, &locals, opened.streams);
+    let connections = tasks.running.len();
+    let (times, longest_turn) =
+        conduct(&job, &go, &mut tasks, Told(stop), Told(stop_now), &settings).await;
+    drop(tasks);
+    let job = Rc::into_inner(job)?;
+    let (end, mut record) = (job.end.get(), job.record.into_inner());
+    if let Some(schedule) = job.schedule {
+        // Nobody had room for these; or nobody was left.
+        let untaken = schedule.into_inner().untaken(go.start, end);
+        if job.lost.get() == connections {
+            record.unsent_by_failure += untaken;
+        } else {
+            record.unsent_by_target += untaken;
+        }
+    }
+    record.intervals.close(end);
+    Some(Done { record, times, longest_turn, end })
+}
+
+fn job(share: &Share, go: &Go, connect_times: Vec<Duration>) -> Job {
+    let settings = &share.settings;
+    let length = Duration::from_nanos(go.end - go.start);
+    let mut record = Record::new(go.start, length);
+    connect_times.into_iter().for_each(|time| record.connected(0, nanos(time)));
+    let schedule = go.stages.as_ref().map(|stages| {
+        let plan = Rc::new(Plan::new(stages));
+        RefCell::new(Schedule::new(plan, share.own, share.loops))
+    });
+    Job {
+        origin: go.origin,
+        depth: settings.depth,
+        timeout: nanos(settings.timeout),
+        keeps_alive: settings.keeps_alive,
+        expected_length: settings.expected_length,
+        end: Cell::new(go.end),
+        record: RefCell::new(record),
+        schedule,
+        live: share.live.clone(),
+        lost: Cell::new(0),
+        received: Job::buffer(),
+        to_send: Job::buffer(),
+    }
+}
+
+/// A task a connection. One that keeps nothing alive has no stream to begin with.
+fn start(
+    share: &Share,
+    job: &Rc<Job>,
+    locals: &Rc<[Local]>,
+    streams: Vec<(usize, Stream)>,
+) -> Tasks {
+    let size = share.settings.size;
+    let make = |index: usize, stream: Option<Stream>| {
+        let local = &locals[index % locals.len()];
+        let exchange = local.exchange(index, index / locals.len(), size);
+        spawn(Connection::new(job.clone(), local.connector.clone(), index, exchange, stream))
+    };
+    let tasks: Vec<_> = if share.settings.keeps_alive {
+        streams.into_iter().map(|(index, stream)| make(index, Some(stream))).collect()
+    } else {
+        drop(streams);
+        share.connections().map(|index| make(index, None)).collect()
+    };
+    tasks.into()
+}
+
+/// Waits for the end.
+async fn conduct(
+    job: &Rc<Job>,
+    go: &Go,
+    tasks: &mut Tasks,
+    mut stop: Told,
+    mut stop_now: Told,
+    settings: &Settings,
+) -> (ThreadTimes, Duration) {
+    let warm_up = async {
+        sleep_until(job.instant(0)).await;
+        either(sleep_until(job.instant(go.start)), &mut *tasks).await;
+    };
+    either(Box::pin(warm_up), &mut stop).await;
+    let before = ThreadTimes::now();
+    let longest = Rc::new(Cell::new(Duration::ZERO));
+    let beat = longest.clone();
+    let pulse = spawn(async move { pulse(&beat).await });
+    let ticks = spawn(tick(job.clone()));
+    if job.now() < go.end {
+        let measured = either(sleep_until(job.instant(go.end)), &mut *tasks);
+        either(Box::pin(measured), &mut stop).await;
+    }
+    // Over before its time: interrupted, or every connection has failed.
+    job.end.set(go.end.min(job.now()));
+    let times = ThreadTimes::now().since(before);
+    pulse.cancel();
+    ticks.cancel();
+    let _ = ticks.await;
+    let last = timeout(settings.drain.min(settings.timeout), &mut *tasks);
+    let mut last = std::pin::pin!(last);
+    let last = poll_fn(|cx| last.as_mut().poll(cx).map(|_| ()));
+    either(last, &mut stop_now).await;
+    tasks.cancel();
+    tasks.await;
+    (times, longest.get())
+}
+
+/// Ready when something was said; also when nobody is left to say it.
+struct Told(Completion<()>);
+
+impl Future for Told {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(drop)
+    }
+}
+
+/// Shows the last second to who paints.
+async fn tick(job: Rc<Job>) {
+    const SECOND: u64 = 1_000_000_000;
+    let mut next = job.now() + SECOND;
+    loop {
+        sleep_until(job.instant(next)).await;
+        let record = job.record.borrow();
+        job.live.show(record.intervals.last_before(next, SECOND));
+        drop(record);
+        next += SECOND;
+    }
+}
+
+/// What connecting came to.
+#[derive(Default)]
+struct Opened {
+    streams: Vec<(usize, Stream)>,
+    times: Vec<Duration>,
+    failures: Failures,
+}
+
+/// Connects, some at a time. Where nothing is kept alive, once, to see that somebody is there.
+async fn connect_all(share: &Share, locals: &Rc<[Local]>) -> Opened {
+    let numbers: Vec<usize> = share.connections().collect();
+    let wanted = if share.settings.keeps_alive { numbers.len() } else { numbers.len().min(1) };
+    let left = Rc::new(RefCell::new(numbers.into_iter().take(wanted)));
+    let opened = Rc::new(RefCell::new(Opened::default()));
+    let at_once = (CONNECTS_AT_ONCE / share.loops).clamp(1, wanted.max(1));
+    let connectors = (0..at_once).map(|_| {
+        let (left, opened) = (left.clone(), opened.clone());
+        let (locals, live) = (locals.clone(), share.live.clone());
+        spawn(async move {
+            loop {
+                let Some(index) = left.borrow_mut().next() else { break };
+                let began = Instant::now();
+                let connector = locals[index % locals.len()].connector.clone();
+                let stream = connector.connect().await;
+                let opened = &mut *opened.borrow_mut();
+                match stream {
+                    Ok(stream) => {
+                        live.opened();
+                        opened.times.push(began.elapsed());
+                        opened.streams.push((index, stream));
+                    }
+                    Err(failure) => opened.failures.add(failure),
+                }
+            }
+        })
+    });
+    Tasks::from(connectors.collect::<Vec<_>>()).await;
+    opened.take()
+}
+
+/// Tasks that are waited for together; they end when they are dropped.
+pub(crate) struct Tasks {
+    running: Vec<JoinHandle<()>>,
+}
+
+impl From<Vec<JoinHandle<()>>> for Tasks {
+    fn from(running: Vec<JoinHandle<()>>) -> Tasks {
+        Tasks { running }
+    }
+}
+
+impl Tasks {
+    fn cancel(&self) {
+        self.running.iter().for_each(JoinHandle::cancel);
+    }
+}
+
+impl Future for Tasks {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // The last one only, so that the end of each of a thousand tasks does not poll a thousand
+        // handles.
+        while let Some(task) = self.running.last_mut() {
+            if Pin::new(task).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.running.pop();
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// Waits for either.
+async fn either(
+    mut one: impl Future<Output = ()> + Unpin,
+    mut other: impl Future<Output = ()> + Unpin,
+) {
+    poll_fn(|cx| {
+        let is_over =
+            Pin::new(&mut one).poll(cx).is_ready() || Pin::new(&mut other).poll(cx).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
