@@ -7,8 +7,11 @@ use clap::Parser;
 
 use crate::expect::{Expectation, expectation};
 use crate::http::request;
+use crate::http2;
 use crate::origin::Origin;
 use crate::plan::{Stage, stages};
+use crate::target::Place;
+use crate::tls::TlsArgs;
 use crate::values::{HIGHEST_RATE, rate, size, time};
 use crate::workload::{self, Asking};
 
@@ -86,6 +89,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
+    tls: TlsArgs,
+    #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
     judge: JudgeArgs,
@@ -135,6 +140,9 @@ struct TargetArgs {
     /// The body of each request, from a file
     #[arg(long, value_name = "FILE")]
     body_file: Option<PathBuf>,
+    /// Speak HTTP/2: agreed on in TLS for https://, taken for granted for http://
+    #[arg(long, conflicts_with = "no_keep_alive")]
+    http2: bool,
     /// Close each connection after its answer; the next message makes a new one, and its time
     /// counts
     #[arg(long)]
@@ -243,6 +251,7 @@ impl Outputs {
 pub(crate) struct Settings {
     /// `None`: the embedded server.
     pub(crate) origins: Option<Vec<Origin>>,
+    pub(crate) is_http2: bool,
     pub(crate) connections: usize,
     pub(crate) loops: usize,
     pub(crate) size: usize,
@@ -277,7 +286,7 @@ pub(crate) struct SearchFor {
 impl Args {
     /// Checks what clap cannot. The error is for the user's eyes.
     pub(crate) fn into_settings(self) -> Result<Settings, String> {
-        let Args { target, load, judge, output, .. } = self;
+        let Args { target, tls, load, judge, output } = self;
         if load.duration.is_some_and(|duration| duration.is_zero()) {
             return Err("`--duration` must be more than nothing, such as 10s".into());
         }
@@ -286,7 +295,14 @@ impl Args {
         }
         let keeps_alive = !target.no_keep_alive;
         let size = target.size;
-        let origins = target.origins()?;
+        let is_http2 = target.http2;
+        let mut origins = target.origins()?;
+        for origin in origins.iter_mut().flatten() {
+            prepare(origin, &tls, is_http2)?;
+        }
+        if is_http2 && origins.is_none() {
+            return Err("`--http2` needs a target; the embedded server only echoes".into());
+        }
         let is_http = origins.as_ref().is_some_and(|all| all[0].target.is_http());
         let search = (!judge.find_rate.is_empty()).then(|| SearchFor {
             conditions: judge.find_rate,
@@ -297,7 +313,7 @@ impl Args {
         let is_open = load.rate.is_some() || load.stages.is_some() || search.is_some();
         let depth = match load.depth {
             Some(depth) => depth as usize,
-            None if is_open && !is_http && keeps_alive => DEFAULT_DEPTH_OPEN,
+            None if is_open && (!is_http || is_http2) && keeps_alive => DEFAULT_DEPTH_OPEN,
             None => 1,
         };
         if !keeps_alive && depth > 1 {
@@ -315,6 +331,7 @@ impl Args {
         let lasts = mode.lasts();
         Ok(Settings {
             origins,
+            is_http2,
             connections,
             loops: (load.loops as usize).min(connections),
             size,
@@ -330,6 +347,31 @@ impl Args {
             outputs: output,
         })
     }
+}
+
+/// Makes ready what TLS and HTTP/2 need, so that what is wrong with it is said before the run.
+fn prepare(origin: &mut Origin, tls: &TlsArgs, is_http2: bool) -> Result<(), String> {
+    let is_tls = origin.target.is_tls;
+    if is_http2 && !origin.target.is_http() {
+        return Err(format!("`--http2` is for http:// and https://, not `{}`", origin.target.name));
+    }
+    if is_http2 {
+        let all = origin.requests.iter().map(|request| http2::message(request, is_tls));
+        origin.messages = Some(all.collect::<Result<_, _>>()?);
+    }
+    if is_tls {
+        let protocols: &[&[u8]] = match (is_http2, origin.target.is_http()) {
+            (true, _) => &[b"h2"],
+            (false, true) => &[b"http/1.1"],
+            (false, false) => &[],
+        };
+        let host = match &origin.target.place {
+            Place::Tcp { host, .. } => host.as_str(),
+            Place::Unix(_) => "localhost",
+        };
+        origin.tls = Some(tls.tls(host, protocols)?);
+    }
+    Ok(())
 }
 
 impl LoadArgs {

@@ -150,8 +150,8 @@ impl Comparison {
         }
         let _ = writeln!(
             out,
-            "\nverdict: {}\nThe same is what differs by less than {tolerance} % or by less than the \
-             noise: two standard errors, from how\nmuch the figure moved from second to second. What \
+            "\nverdict: {}\nThe same is what differs by less than {tolerance} % or by less than \
+             the noise: two standard errors, from how\nmuch the figure moved from second to second. What \
              moves from run to run is not in it: repeat both runs to see that.",
             self.verdict
         );

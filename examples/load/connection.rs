@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use wheelhouse::time::{Sleep, sleep_until};
 
 use crate::exchange::Exchange;
@@ -139,11 +140,11 @@ impl Connection {
                 self.begin(now);
             }
             if self.exchange.unsent() == 0 {
-                return Ok(());
+                return self.flush(cx);
             }
             let Link::Up(stream) = &mut self.link else { return Ok(()) };
             let mut buffer = self.job.to_send.borrow_mut();
-            match stream.poll_write(cx, self.exchange.to_send(&mut buffer)) {
+            match Pin::new(stream).poll_write(cx, self.exchange.to_send(&mut buffer)) {
                 Poll::Ready(Ok(taken)) => {
                     drop(buffer);
                     self.sent(taken, now);
@@ -156,6 +157,18 @@ impl Connection {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// What TLS keeps back is sent as soon as there is room.
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Lost> {
+        let Link::Up(stream) = &mut self.link else { return Ok(()) };
+        match Pin::new(stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => {
+                Err(Lost::by(Failure::talking(self.index, "sending", &error)))
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
 
@@ -222,7 +235,7 @@ impl Connection {
         let Link::Up(stream) = &mut self.link else { return Ok(None) };
         let job = self.job.clone();
         let mut buffer = job.received.borrow_mut();
-        match stream.poll_read(cx, &mut buffer) {
+        match Pin::new(stream).poll_read(cx, &mut buffer) {
             Poll::Pending => Ok(None),
             Poll::Ready(Ok(0)) => {
                 let now = job.now();

@@ -1,6 +1,7 @@
 //! What the connections of one loop share in a run: the clock, the plan, the record.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use crate::failure::{Failure, Kind};
 use crate::plan::Schedule;
 use crate::progress::Live;
 use crate::record::{Flight, LATE_NS, Record};
+use crate::wire::WireBytes;
 
 /// Enough for what a socket gives at once.
 pub(crate) const BUFFER: usize = 64 * 1024;
@@ -30,6 +32,8 @@ pub(crate) struct Job {
     pub(crate) live: Arc<Live>,
     /// Connections that ended by failing.
     pub(crate) lost: Cell<usize>,
+    /// Bytes that the job does not see itself.
+    pub(crate) wire: Rc<WireBytes>,
     pub(crate) received: RefCell<Vec<u8>>,
     pub(crate) to_send: RefCell<Vec<u8>>,
 }

@@ -19,8 +19,10 @@ mod embedded;
 mod exchange;
 mod expect;
 mod failure;
+mod figures;
 mod health;
 mod http;
+mod http2;
 mod intervals;
 mod job;
 mod json;
@@ -35,7 +37,9 @@ mod search;
 mod stream;
 mod summary;
 mod target;
+mod tls;
 mod values;
+mod wire;
 mod worker;
 mod workload;
 
@@ -94,7 +98,8 @@ fn load(settings: Settings) -> Result<u8, String> {
     let origins: Vec<Origin> = match (&settings.origins, &embedded) {
         (Some(origins), _) => origins.clone(),
         (None, Some(embedded)) => {
-            vec![Origin { target: embedded.target.clone(), requests: Vec::new() }]
+            let target = embedded.target.clone();
+            vec![Origin { target, requests: Vec::new(), tls: None, messages: None }]
         }
         (None, None) => return Err("there is no target".into()),
     };

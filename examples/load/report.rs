@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::figures::{Generator, Latency, PlanKept, StageOf};
 use crate::search::{Search, Step};
-use crate::summary::{Generator, Latency, PlanKept, StageOf, Summary};
+use crate::summary::Summary;
 
 pub(crate) fn table(summary: &Summary) -> String {
     let mut out = String::new();

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::args::{Load, SearchFor};
 use crate::expect::Expectation;
+use crate::figures::{TOLERATED, share};
 use crate::plan::Stage;
 use crate::report::grouped;
 use crate::run::Run;
-use crate::summary::{Measured, NOT_MET, PASSED, RATE_NOT_HELD, Summary, TOLERATED, share};
+use crate::summary::{Measured, NOT_MET, PASSED, RATE_NOT_HELD, Summary};
 
 /// The two ends of the search are near enough when this lies between them.
 const RESOLUTION: f64 = 0.05;

@@ -2,25 +2,36 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use wheelhouse::net::TcpStream;
 use wheelhouse::time::timeout;
+use wheelhouse_tls::{TlsConnector, TlsStream};
 
 use crate::failure::{Failure, Kind};
 use crate::target::{Place, Target};
+use crate::tls::Tls;
+
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+}
 
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Tcp(TcpStream),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 /// Makes connections to one place.
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) target: Target,
+    pub(crate) tls: Option<Tls>,
+    /// What TLS must have agreed on.
+    pub(crate) is_http2: bool,
     /// For all of it, TLS included.
     pub(crate) patience: Duration,
 }
@@ -28,8 +39,7 @@ pub(crate) struct Connector {
 impl Connector {
     pub(crate) async fn connect(&self) -> Result<Stream, Failure> {
         match timeout(self.patience, self.open()).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Failure::connecting(&error)),
+            Ok(opened) => opened,
             Err(_) => {
                 let text = format!("no connection within {:?}", self.patience);
                 Err(Failure { kind: Kind::ConnectTimeout, text })
@@ -37,39 +47,117 @@ impl Connector {
         }
     }
 
-    async fn open(&self) -> io::Result<Stream> {
+    async fn open(&self) -> Result<Stream, Failure> {
+        let socket = self.socket().await.map_err(|error| Failure::connecting(&error))?;
+        let Some(tls) = &self.tls else { return Ok(Stream::Plain(socket)) };
+        let connector = TlsConnector::new(tls.config.clone());
+        let stream = connector.connect(tls.name.clone(), socket).await;
+        let stream = stream.map_err(|error| Failure {
+            kind: Kind::Tls,
+            text: format!("TLS with {}: {error}", self.target.name),
+        })?;
+        if self.is_http2 && stream.alpn() != Some(b"h2") {
+            let text = "the server did not agree on HTTP/2 (ALPN); leave out `--http2`".into();
+            return Err(Failure { kind: Kind::Tls, text });
+        }
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+
+    async fn socket(&self) -> io::Result<Socket> {
         match &self.target.place {
             Place::Tcp { addresses, .. } => {
                 let stream = TcpStream::connect(addresses.as_slice()).await?;
                 // A small message must not wait for the answer to the one before it.
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream))
+                Ok(Socket::Tcp(stream))
             }
             Place::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
-impl Stream {
+impl AsyncRead for Socket {
     #[inline]
-    pub(crate) fn poll_read(
-        &mut self,
+    fn poll_read(
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => Pin::new(&mut &*stream).poll_read(cx, buffer),
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
+}
 
+impl AsyncWrite for Socket {
     #[inline]
-    pub(crate) fn poll_write(
-        &mut self,
+    fn poll_write(
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => Pin::new(&mut &*stream).poll_write(cx, data),
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_close(cx),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    #[inline]
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            // A server that ends without close_notify has ended all the same.
+            Stream::Tls(stream) => match ready!(Pin::new(stream).poll_read(cx, buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+                read => Poll::Ready(read),
+            },
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    #[inline]
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, data),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
+    /// Sockets keep nothing back; TLS may.
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(_) => Poll::Ready(Ok(())),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_close(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_close(cx),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::args::Settings;
 use crate::connection::Connection;
 use crate::failure::Failures;
 use crate::health::{ThreadTimes, pulse};
+use crate::http2::Http2;
 use crate::job::{Job, nanos};
 use crate::origin::{Local, Origin};
 use crate::plan::{Plan, Schedule, Stage};
@@ -138,6 +139,7 @@ fn job(share: &Share, go: &Go, connect_times: Vec<Duration>) -> Job {
         schedule,
         live: share.live.clone(),
         lost: Cell::new(0),
+        wire: Rc::default(),
         received: Job::buffer(),
         to_send: Job::buffer(),
     }
@@ -153,8 +155,13 @@ fn start(
     let size = share.settings.size;
     let make = |index: usize, stream: Option<Stream>| {
         let local = &locals[index % locals.len()];
-        let exchange = local.exchange(index, index / locals.len(), size);
-        spawn(Connection::new(job.clone(), local.connector.clone(), index, exchange, stream))
+        let (job, connector, round) = (job.clone(), local.connector.clone(), index / locals.len());
+        if let Some(messages) = &local.messages {
+            let http2 = Http2::new(job, connector, index, messages.clone(), round, stream);
+            return spawn(http2.run());
+        }
+        let exchange = local.exchange(index, round, size);
+        spawn(Connection::new(job, connector, index, exchange, stream))
     };
     let tasks: Vec<_> = if share.settings.keeps_alive {
         streams.into_iter().map(|(index, stream)| make(index, Some(stream))).collect()
@@ -180,6 +187,7 @@ async fn conduct(
     };
     either(Box::pin(warm_up), &mut stop).await;
     let before = ThreadTimes::now();
+    let (sent, received) = (job.wire.sent.get(), job.wire.received.get());
     let longest = Rc::new(Cell::new(Duration::ZERO));
     let beat = longest.clone();
     let pulse = spawn(async move { pulse(&beat).await });
@@ -191,6 +199,11 @@ async fn conduct(
     // Over before its time: interrupted, or every connection has failed.
     job.end.set(go.end.min(job.now()));
     let times = ThreadTimes::now().since(before);
+    {
+        let record = &mut *job.record.borrow_mut();
+        record.bytes_sent += job.wire.sent.get() - sent;
+        record.bytes_received += job.wire.received.get() - received;
+    }
     pulse.cancel();
     ticks.cancel();
     let _ = ticks.await;

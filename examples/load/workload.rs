@@ -88,7 +88,10 @@ fn add(
     };
     match origins.iter_mut().find(|origin| origin.target.is_beside(&target)) {
         Some(origin) => origin.requests.extend(request),
-        None => origins.push(Origin { target, requests: request.into_iter().collect() }),
+        None => {
+            let requests = request.into_iter().collect();
+            origins.push(Origin { target, requests, tls: None, messages: None });
+        }
     }
     Ok(())
 }

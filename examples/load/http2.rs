@@ -1,0 +1,332 @@
+//! One connection of the load over HTTP/2, by hyper's client: as many streams as the depth allows,
+//! each sending the next message of the plan when it is due.
+//!
+//! The streams are futures within one task; what hyper needs to drive the connection are tasks of
+//! their own, which end with it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::{Request, Response};
+use wheelhouse::net::compat::hyper::{HyperExecutor, HyperIo};
+use wheelhouse::structure::{Completion, completion};
+use wheelhouse::time::{sleep_until, timeout_at};
+use wheelhouse::{scope, spawn};
+
+use crate::exchange::Answered;
+use crate::failure::{Failure, Kind};
+use crate::http::request::{self, USER_AGENT};
+use crate::job::{Job, Unsent};
+use crate::record::{Flight, HeldBy};
+use crate::stream::{Connector, Stream};
+use crate::wire::Counted;
+
+/// Between two attempts to connect, at first and at most.
+const FIRST_PAUSE: u64 = 10_000_000;
+const LONGEST_PAUSE: u64 = 1_000_000_000;
+
+/// How often a message is sent again that a closed connection did not take.
+const MOST_TRIES: u32 = 3;
+
+/// Large bodies should not wait for credit at every round trip.
+const STREAM_WINDOW: u32 = 2 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+type Sender = SendRequest<Full<Bytes>>;
+pub(crate) type Message = Request<Full<Bytes>>;
+
+/// A request as hyper takes it. The error is for the user's eyes.
+pub(crate) fn message(request: &request::Request, is_tls: bool) -> Result<Message, String> {
+    let scheme = if is_tls { "https" } else { "http" };
+    let mut message = Request::builder()
+        .method(request.method.as_str())
+        .uri(format!("{scheme}://{}{}", request.authority, request.path));
+    if !request.has_header("user-agent") {
+        message = message.header("user-agent", USER_AGENT);
+    }
+    if request.says_length() {
+        message = message.header("content-length", request.body.len());
+    }
+    for (name, value) in &request.headers {
+        message = message.header(name, value);
+    }
+    message
+        .body(Full::new(Bytes::from(request.body.clone())))
+        .map_err(|error| format!("HTTP/2 does not take this request: {error}"))
+}
+
+pub(crate) struct Http2 {
+    pub(crate) job: Rc<Job>,
+    pub(crate) connector: Rc<Connector>,
+    pub(crate) index: usize,
+    pub(crate) messages: Rc<[Message]>,
+    link: RefCell<Link>,
+    /// Which message is next.
+    next: Cell<usize>,
+    pause: Cell<u64>,
+}
+
+enum Link {
+    Down(Option<Stream>),
+    /// One stream connects, others wait for it.
+    Opening(Completion<()>),
+    Up(Sender),
+}
+
+/// A message under way. Dropped before it is answered, it is unfinished.
+struct UnderWay<'a> {
+    connection: &'a Http2,
+    is_done: bool,
+}
+
+enum Sent {
+    Answered(Response<Incoming>),
+    /// The connection was gone before it was sent.
+    NotSent,
+    Failed(hyper::Error),
+}
+
+impl Http2 {
+    pub(crate) fn new(
+        job: Rc<Job>,
+        connector: Rc<Connector>,
+        index: usize,
+        messages: Rc<[Message]>,
+        first: usize,
+        stream: Option<Stream>,
+    ) -> Http2 {
+        let next = Cell::new(first % messages.len());
+        let link = RefCell::new(Link::Down(stream));
+        Http2 { job, connector, index, messages, link, next, pause: Cell::new(FIRST_PAUSE) }
+    }
+
+    pub(crate) async fn run(self) {
+        let this = &self;
+        scope(async |streams| {
+            for _ in 0..this.job.depth {
+                drop(streams.spawn(this.stream()));
+            }
+        })
+        .await;
+    }
+
+    async fn stream(&self) {
+        let job = &*self.job;
+        let mut freed = 0;
+        while let Some(due) = self.due(freed).await {
+            let number = self.next.get();
+            self.next.set((number + 1) % self.messages.len());
+            let mut under_way = UnderWay { connection: self, is_done: false };
+            let deadline = job.instant(due.sent.saturating_add(job.timeout));
+            let outcome = timeout_at(deadline, self.ask(number, due)).await;
+            let now = job.now();
+            match outcome {
+                Ok(Ok(())) => self.pause.set(FIRST_PAUSE),
+                Ok(Err(failure)) => job.failed(failure, 1, now),
+                Err(_) => {
+                    let record = &mut *job.record.borrow_mut();
+                    record.answered(due, now, now, job.has_plan());
+                    let timeout = std::time::Duration::from_nanos(job.timeout);
+                    let text = format!("connection {}: no answer within {timeout:?}", self.index);
+                    job.live.failed(1);
+                    record.failed(Failure { kind: Kind::Timeout, text }, 1, now);
+                }
+            }
+            under_way.is_done = true;
+            freed = now;
+        }
+    }
+
+    /// Waits for the next message of the plan; without one, it is now. `None` when it is over.
+    async fn due(&self, freed: u64) -> Option<Flight> {
+        let job = &*self.job;
+        if !job.has_plan() {
+            let now = job.now();
+            if now >= job.end.get() {
+                return None;
+            }
+            job.record.borrow_mut().sent_at_once(now);
+            return Some(Flight { planned: now, sent: now });
+        }
+        let planned = job.take_slot()?;
+        if planned > job.now() {
+            sleep_until(job.instant(planned)).await;
+        }
+        let now = job.now();
+        if planned >= job.end.get() || now >= job.send_until() {
+            let why = if planned < freed { Unsent::Target } else { Unsent::Generator };
+            job.unsent(planned, why);
+            return None;
+        }
+        let flight = Flight { planned, sent: now };
+        let held_by = if planned < freed { HeldBy::Target } else { HeldBy::Generator };
+        job.record.borrow_mut().sent_by_plan(flight, held_by);
+        Some(flight)
+    }
+
+    /// Sends one message and reads its answer.
+    async fn ask(&self, number: usize, flight: Flight) -> Result<(), Failure> {
+        let job = &*self.job;
+        let mut tries = 0;
+        let mut answer = loop {
+            let mut sender = self.sender().await?;
+            match self.send(&mut sender, number).await {
+                Sent::Answered(answer) => break answer,
+                Sent::NotSent if tries < MOST_TRIES => {
+                    tries += 1;
+                    job.record.borrow_mut().resent += 1;
+                    self.down();
+                }
+                Sent::NotSent => {
+                    self.down();
+                    let text = format!("connection {}: closed again and again", self.index);
+                    return Err(Failure { kind: Kind::ClosedByPeer, text });
+                }
+                Sent::Failed(error) => return Err(self.talking(&error)),
+            }
+        };
+        let first_byte = job.now();
+        let mut body = 0;
+        while let Some(frame) = answer.body_mut().frame().await {
+            let frame = frame.map_err(|error| self.talking(&error))?;
+            body += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        let now = job.now();
+        let answered = Answered { status: answer.status().as_u16(), body, closes: false };
+        job.answered(flight, &answered, first_byte, now);
+        job.live.answered(1);
+        Ok(())
+    }
+
+    async fn send(&self, sender: &mut Sender, number: usize) -> Sent {
+        match sender.try_send_request(self.messages[number].clone()).await {
+            Ok(answer) => Sent::Answered(answer),
+            Err(mut error) => match error.take_message() {
+                Some(_) => Sent::NotSent,
+                None => Sent::Failed(error.into_error()),
+            },
+        }
+    }
+
+    fn talking(&self, error: &hyper::Error) -> Failure {
+        use std::error::Error;
+        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        let kind = match io.map(std::io::Error::kind) {
+            Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe) => {
+                Kind::Reset
+            }
+            _ if error.is_incomplete_message() || error.is_closed() => Kind::ClosedByPeer,
+            _ => Kind::Malformed,
+        };
+        let source = error.source().map_or(String::new(), |source| format!(": {source}"));
+        Failure { kind, text: format!("connection {}: {error}{source}", self.index) }
+    }
+
+    /// The connection is no good any more.
+    fn down(&self) {
+        let link = &mut *self.link.borrow_mut();
+        if matches!(link, Link::Up(_)) {
+            self.job.live.closed();
+            *link = Link::Down(None);
+        }
+    }
+
+    /// The connection, made if there is none.
+    async fn sender(&self) -> Result<Sender, Failure> {
+        loop {
+            let opening = match &*self.link.borrow() {
+                Link::Up(sender) if !sender.is_closed() => return Ok(sender.clone()),
+                Link::Opening(opened) => Some(opened.clone()),
+                Link::Up(_) | Link::Down(_) => None,
+            };
+            match opening {
+                // Dropped by who was at it, it is tried anew.
+                Some(opened) => drop(opened.await),
+                None => return self.open().await,
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Sender, Failure> {
+        self.down();
+        let (done, opened) = completion();
+        let before = self.link.replace(Link::Opening(opened));
+        let attempt = Attempt { link: &self.link };
+        let stream = if let Link::Down(stream) = before { stream } else { None };
+        let sender = match self.handshake(stream).await {
+            Ok(sender) => sender,
+            Err(failure) => {
+                // The others are kept waiting as well: they would find nobody either.
+                let pause = self.pause.get();
+                self.pause.set((pause * 2).min(LONGEST_PAUSE));
+                sleep_until(self.job.instant(self.job.now() + pause)).await;
+                drop(attempt);
+                return Err(failure);
+            }
+        };
+        self.link.replace(Link::Up(sender.clone()));
+        done.complete(());
+        Ok(sender)
+    }
+
+    async fn handshake(&self, stream: Option<Stream>) -> Result<Sender, Failure> {
+        let job = &*self.job;
+        let stream = match stream {
+            Some(stream) => stream,
+            None => {
+                let since = job.now();
+                let stream = self.connector.connect().await?;
+                job.live.opened();
+                job.record.borrow_mut().connected(since, job.now());
+                stream
+            }
+        };
+        let io = HyperIo::new(Counted { stream, bytes: job.wire.clone() });
+        let (sender, connection) = Builder::new(HyperExecutor)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .handshake(io)
+            .await
+            .map_err(|error| self.talking(&error))?;
+        // It ends when the last sender is gone; what fails in it fails at the senders.
+        drop(spawn(async move { drop(connection.await) }));
+        Ok(sender)
+    }
+}
+
+/// Connecting, until it has come to something.
+struct Attempt<'a> {
+    link: &'a RefCell<Link>,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let link = &mut *self.link.borrow_mut();
+        if matches!(link, Link::Opening(_)) {
+            *link = Link::Down(None);
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let job = &self.connection.job;
+            let text = format!(
+                "connection {}: a message unanswered when the run had ended",
+                self.connection.index
+            );
+            job.failed(Failure { kind: Kind::Unfinished, text }, 1, job.now());
+        }
+    }
+}
+
+impl Drop for Http2 {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
