@@ -86,7 +86,7 @@ struct UnderWay<'a> {
 enum Sent {
     Answered(Response<Incoming>),
     /// The connection was gone before it was sent.
-    NotSent,
+    Refused,
     Failed(hyper::Error),
 }
 
@@ -176,12 +176,12 @@ impl Http2 {
             let mut sender = self.sender().await?;
             match self.send(&mut sender, number).await {
                 Sent::Answered(answer) => break answer,
-                Sent::NotSent if tries < MOST_TRIES => {
+                Sent::Refused if tries < MOST_TRIES => {
                     tries += 1;
                     job.record.borrow_mut().resent += 1;
                     self.down();
                 }
-                Sent::NotSent => {
+                Sent::Refused => {
                     self.down();
                     let text = format!("connection {}: closed again and again", self.index);
                     return Err(Failure { kind: Kind::ClosedByPeer, text });
@@ -206,7 +206,7 @@ impl Http2 {
         match sender.try_send_request(self.messages[number].clone()).await {
             Ok(answer) => Sent::Answered(answer),
             Err(mut error) => match error.take_message() {
-                Some(_) => Sent::NotSent,
+                Some(_) => Sent::Refused,
                 None => Sent::Failed(error.into_error()),
             },
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use wheelhouse::net::TcpStream;
+use wheelhouse::net::{TcpStream, UnixStream};
 use wheelhouse::time::timeout;
 use wheelhouse_tls::{TlsConnector, TlsStream};
 
@@ -17,6 +17,7 @@ use crate::tls::Tls;
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Connector {
                 let _ = stream.set_nodelay(true);
                 Ok(Socket::Tcp(stream))
             }
-            Place::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Place::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     }
 }
@@ -85,6 +86,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -98,18 +100,21 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, data),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, data),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(stream) => Pin::new(stream).poll_close(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_close(cx),
         }
     }
 }
