@@ -1,7 +1,7 @@
 //! What a run amounts to: the figures that are reported, the conclusion, the exit code.
 //!
-//! This is also the schema of the JSON (`SCHEMA`), with the parts in `figures.rs`: fields are added freely; one that is renamed,
-//! removed or changes its meaning makes a new version.
+//! This is also the schema of the JSON (`SCHEMA`), with the parts in `figures.rs`: fields are added
+//! freely; one that is renamed, removed or changes its meaning makes a new version.
 
 use std::time::Duration;
 
