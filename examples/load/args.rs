@@ -59,8 +59,8 @@ Examples:
   wheelhouse-load http://127.0.0.1:8080/ --rate 5k -d 30s    open loop: the honest latencies
   wheelhouse-load https://localhost/ --http2 --depth 20 --insecure
   wheelhouse-load http://127.0.0.1:8080/ --rate 2k --expect 'p99<5ms' --expect 'errors<0.1%'
-  wheelhouse-load http://127.0.0.1:8080/ --find-rate 'p99<5ms'
-  wheelhouse-load http://127.0.0.1:8080/ --stages 10s@0..5k,30s@5k
+  wheelhouse-load http://127.0.0.1:8080/ --find-rate 'p99<5ms' --report knee.html
+  wheelhouse-load http://127.0.0.1:8080/ --stages 10s@0..5k,30s@5k --report run.html
   wheelhouse-load http://127.0.0.1:8080/ --json before.json
   wheelhouse-load compare before.json after.json
   wheelhouse-load --json - | jq .messages_per_second         for programs
@@ -222,6 +222,19 @@ pub(crate) struct Outputs {
     /// Write a JSON summary to a file, or with - to stdout (the table then goes to stderr)
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write a line of JSON for each second of the run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jsonl: Option<PathBuf>,
+    /// Write the histograms: as text of percentiles if the name ends in .hgrm, otherwise as a log
+    /// of HdrHistogram (.hlog)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hdr: Option<PathBuf>,
+    /// Write a report with pictures: one HTML file that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write the picture of latencies by percentile as SVG; of a search, the knee
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
     /// No line that shows how the run goes
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -428,7 +441,7 @@ pub(crate) mod tests {
         let all = settings(
             "--target tcp://127.0.0.1:9 --connections 3 --size 16k --depth 5 --duration 2m \
              --rate 1000 --warm-up 0s --json out.json --timeout 500ms --drain 1s --loops 2 \
-             --quiet",
+             --jsonl a --hdr b --report c --picture d --quiet",
         );
         let all = all.unwrap();
         assert_eq!(all.origins.unwrap()[0].target.name, "tcp://127.0.0.1:9");

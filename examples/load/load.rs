@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod chart;
 mod compare;
 mod connection;
 mod echo;
@@ -20,6 +21,7 @@ mod exchange;
 mod expect;
 mod failure;
 mod figures;
+mod files;
 mod health;
 mod http;
 mod http2;
@@ -114,8 +116,9 @@ fn load(settings: Settings) -> Result<u8, String> {
             .map(|measured| (Summary::new(settings, &run.origins[0].target, &measured), measured)),
     };
     drop(painter);
-    let (summary, _) = outcome?;
+    let (summary, measured) = outcome?;
     write(settings, &summary)?;
+    files::write(&settings.outputs, &summary, &measured)?;
     for line in &summary.verdict {
         eprintln!("wheelhouse-load: {line}");
     }

@@ -257,8 +257,8 @@ fn errors(record: &Record) -> Vec<Error> {
 
 fn error_share(record: &Record) -> f64 {
     let sent: u64 = record.intervals.rows().iter().map(|row| row.sent).sum();
-    let failed = record.failures.total();
-    share(failed, sent.max(failed))
+    // Those before the measurement were not counted as sent either.
+    share(record.failed, sent.max(record.failed))
 }
 
 impl Load {
