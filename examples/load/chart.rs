@@ -12,7 +12,7 @@ use crate::search::Search;
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 740.0;
+const RIGHT: f64 = 730.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 276.0;
 
@@ -138,7 +138,7 @@ pub(crate) fn percentiles(times: &[(&str, &Histogram<u64>)]) -> String {
     let x = |across: f64| LEFT + across / nines * (RIGHT - LEFT);
     for (across, label) in [
         (0.0, "0"),
-        (0.301_03, "p50"),
+        (std::f64::consts::LOG10_2, "p50"),
         (1.0, "p90"),
         (2.0, "p99"),
         (3.0, "p99.9"),
@@ -219,6 +219,9 @@ pub(crate) fn rates(intervals: &Intervals) -> String {
         curve("sent, by when it was due", &|row| row.sent),
         curve("errors", &|row| row.failed),
     ];
+    // What never happened has no line: nothing has no place on this axis.
+    let has_some = |line: &Line<'_>| line.points.iter().any(|point| point.1 > 0.0);
+    let lines: Vec<Line<'_>> = lines.into_iter().filter(has_some).collect();
     let values = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
     let low = values().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
     let high = values().fold(1.0, f64::max);

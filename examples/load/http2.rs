@@ -90,6 +90,17 @@ enum Sent {
     Failed(hyper::Error),
 }
 
+/// Whether the server says that it has not touched the request: it may go to another connection. So
+/// ends a connection that has served as many as it may.
+fn was_refused(error: &hyper::Error) -> bool {
+    use std::error::Error;
+    let reason = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    reason.is_some_and(|error| {
+        let is_good = error.reason() == Some(h2::Reason::NO_ERROR) && error.is_go_away();
+        is_good || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    })
+}
+
 impl Http2 {
     pub(crate) fn new(
         job: Rc<Job>,
@@ -207,6 +218,7 @@ impl Http2 {
             Ok(answer) => Sent::Answered(answer),
             Err(mut error) => match error.take_message() {
                 Some(_) => Sent::Refused,
+                None if was_refused(error.error()) => Sent::Refused,
                 None => Sent::Failed(error.into_error()),
             },
         }
