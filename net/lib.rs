@@ -52,6 +52,7 @@
 //!   pipe.rs       one direction of a copy
 //!   copy.rs       copy
 //!   relay.rs      copy_bidirectional
+//! send_file.rs    sending a file: by the system, or read on the pool
 //! server/         a server: listeners, a task for each connection, an end in steps
 //!   connection.rs what a handler gets: the stream, and whether the server wants to end
 //!   reports.rs    counters, and who did not end when asked
@@ -99,6 +100,7 @@ mod platform;
 mod race;
 mod readiness;
 mod scratch;
+mod send_file;
 mod server;
 mod spare;
 pub mod split;
@@ -114,6 +116,7 @@ pub use crate::connect_error::ConnectError;
 pub use crate::connect_options::ConnectOptions;
 pub use crate::datagram::DatagramSocket;
 pub use crate::listener::ListenerSocket;
+pub use crate::send_file::send_file;
 pub use crate::server::builder::ServerBuilder;
 pub use crate::server::connection::Connection;
 pub use crate::server::control::Overload;

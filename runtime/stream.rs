@@ -174,6 +174,24 @@ impl<T: AsFd> Source<T> {
         self.try_call(Direction::Write, |fd| self.send_vectored_once(fd, data))
     }
 
+    /// Awaits that the system sends some of a file, from `offset` on and `count` bytes at most; 0 is
+    /// the end of the file. Reading the file blocks where it is not in the system's memory. Never
+    /// raises `SIGPIPE`. Cancel safe: nothing is sent once it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` where the system has no such call, `InvalidInput` if it cannot send this file;
+    /// the system's.
+    pub fn send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        count: usize,
+    ) -> impl Future<Output = io::Result<usize>> {
+        // A short one may be the end of the file as well as a lack of room: it proves nothing.
+        self.io(Direction::Write, move |io| syscall::send_file(io, file, offset, count))
+    }
+
     /// Waits for a connect that is under way to end.
     ///
     /// # Errors

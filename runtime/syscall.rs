@@ -92,6 +92,52 @@ pub(crate) fn write_vectored(fd: impl AsFd, data: &[IoSlice<'_>]) -> io::Result<
     retry(|| rustix::io::writev(&fd, data))
 }
 
+/// Sends some of a file, from `offset` on, without going through memory of ours; 0 is its end. As
+/// for `SIGPIPE`, sendfile(2) has no flag: the signal is blocked for the length of the call, and
+/// taken back if it came.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(crate) fn send_file(
+    fd: impl AsFd,
+    file: impl AsFd,
+    offset: u64,
+    count: usize,
+) -> io::Result<usize> {
+    use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+    use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+    let mut pipe = SigSet::empty();
+    pipe.add(Signal::SIGPIPE);
+    let before = pipe.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let mut at = offset;
+    let sent = retry(|| rustix::fs::sendfile(&fd, &file, Some(&mut at), count));
+    // It comes with a short count too, if the connection broke in the middle of the call.
+    let may_have_come = match &sent {
+        Ok(sent) => *sent < count,
+        Err(error) => error.kind() == io::ErrorKind::BrokenPipe,
+    };
+    if may_have_come {
+        let pending = SignalFd::with_flags(&pipe, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+        match pending {
+            Ok(pending) => drop(pending.read_signal()),
+            // Better blocked on this thread for good than a process that is ended by it.
+            Err(_) => return sent,
+        }
+    }
+    before.thread_set_mask()?;
+    sent
+}
+
+/// There is no such call that all of the others have.
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+pub(crate) fn send_file(
+    _fd: impl AsFd,
+    _file: impl AsFd,
+    _offset: u64,
+    _count: usize,
+) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// How many of so many buffers one call takes (`IOV_MAX`). To send more is an error, `EMSGSIZE`.
 pub(crate) fn takeable(buffers: usize) -> usize {
     buffers.min(1024)

@@ -13,6 +13,8 @@ use support::output_of_example;
 
 const EXAMPLES: &[(&str, &str)] = &[
     ("hello", "hello from the root\nhello from the task\nthe task gave 42\n"),
+    ("lines_server", "eno\nowt\nbye: the server ends\nasked to end: 1, cut off: 0\n"),
+    ("proxy", "17 bytes there, 28 bytes back\nyou asked: is anybody there?\n"),
     ("echo_tcp", "sent one, got one\nsent two, got two\nsent three, got three\n"),
     (
         "timers",

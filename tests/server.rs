@@ -176,7 +176,7 @@ fn clients_are_asked_then_cut_off_at_the_deadline() {
             clients[2..].iter().map(|client| client.local_addr().unwrap()).collect();
         assert_eq!(deaf, expected);
         assert!(report.aborted.iter().all(|one| one.age.as_secs() >= 11 && !one.is_stuck));
-        assert!(report.to_string().starts_with("4 clients were asked to end, 2 were cut off; "));
+        assert!(report.to_string().starts_with("asked to end: 4, cut off: 2; "));
         assert_eq!(dropped.get(), 4, "when it returns they are gone");
         server.wait_closed().await;
         let expected = counts(|counts| (counts.accepted, counts.aborted) = (4, 2));

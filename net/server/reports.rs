@@ -98,7 +98,7 @@ impl<A> CloseReport<A> {
 impl<A: fmt::Debug> fmt::Display for CloseReport<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CloseReport { asked, aborted } = self;
-        write!(f, "{asked} clients were asked to end, {} were cut off", aborted.len())?;
+        write!(f, "asked to end: {asked}, cut off: {}", aborted.len())?;
         for Straggler { peer, age, is_stuck } in aborted {
             let stuck = if *is_stuck { ", and is still stuck" } else { "" };
             write!(f, "; {peer:?} after {age:?}{stuck}")?;

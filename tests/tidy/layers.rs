@@ -198,6 +198,7 @@ pub(crate) const NET: &[Layer] = &[
             "streams/relay.rs",
         ],
     },
+    Layer { says: "Files into streams.", files: &["send_file.rs"] },
     Layer {
         says: "Servers: one server, all its loops.",
         files: &[
