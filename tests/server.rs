@@ -441,3 +441,29 @@ fn misuse_is_told() {
     assert!(panic_of(|| Server::builder().max_connections(0)).contains("leave it out"));
     assert!(panic_of(|| Server::builder().max_connections_per_peer(0)).contains("leave it out"));
 }
+
+/// Frameworks ask it of handlers, and so of what handlers await.
+#[test]
+fn what_crosses_threads_may() {
+    fn may<T: Send>(_: &T) {}
+    const fn both<T: Send + Sync>() {}
+    const { both::<Server>() };
+    const { both::<Conn>() };
+    run(async {
+        let server = echo_server().await;
+        let client = connect(&server).await;
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        let mut reader = StreamReader::new(&client);
+        may(&reader.read_exact(&mut [0; 9]));
+        may(&reader.read_until(b"\r\n", 9));
+        may(&reader.read_line(9));
+        let mut writer = wheelhouse::net::StreamWriter::new(&client);
+        may(&writer.drain());
+        may(&copy(&client, &client));
+        may(&wheelhouse::net::copy_bidirectional(&client, &client));
+        may(&wheelhouse::net::send_file(&client, &file, ..9));
+        may(&client.send_file(&file, ..9));
+        may(&server.wait_closed());
+        may(&server.close_clients(Duration::ZERO));
+    });
+}
