@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use crate::current;
+use crate::debug::tree::TaskTree;
 use crate::inbox::{Chore, Message};
 use crate::remote::Remote;
 use crate::reply::{Reply, ReplySender, reply};
@@ -60,6 +61,15 @@ impl Handle {
     /// The handle of this thread's loop, if one is running here.
     pub fn try_current() -> Option<Handle> {
         current::get().map(|state| Handle { remote: state.remote.clone() })
+    }
+
+    /// Asks the loop for its tasks and what each waits for, as [`EventLoop::dump`] does on its own
+    /// thread. The loop answers in its next turn.
+    ///
+    /// [`EventLoop::dump`]: crate::EventLoop::dump
+    #[track_caller]
+    pub fn dump(&self) -> RemoteHandle<TaskTree> {
+        self.spawn(|| async { current::expect("Handle::dump").dump() })
     }
 
     /// Has the loop call `make` and run the future it makes, which need not be `Send`. Nothing is

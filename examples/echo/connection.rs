@@ -14,10 +14,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use wheelhouse::net::TcpStream;
+use wheelhouse::net::{TcpStream, UnixStream};
+use wheelhouse::time::{Sleep, sleep};
 
 use crate::idle::IdleWatch;
 use crate::limits::Place;
+use crate::service::Service;
 use crate::stats::End;
 use crate::stop::Stage;
 use crate::worker::{Member, Worker};
@@ -26,9 +28,29 @@ use crate::worker::{Member, Worker};
 /// than a local or near client needs between two writes.
 const QUIET: Duration = Duration::from_millis(100);
 
-pub(crate) struct Connection {
-    stream: TcpStream,
+/// A connection that reached its limit of bytes is given so long to take the last of them. Closed
+/// at once, with more of the client's bytes unread, it would be reset, and they would be lost.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a connection runs over.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Its end has to be said, or the client takes it for a cut.
+    const SAYS_END: bool = false;
+}
+
+impl Wire for TcpStream {}
+impl Wire for UnixStream {}
+
+pub(crate) struct Connection<S> {
+    stream: S,
     unsent: Unsent,
+    /// Bytes were given to the stream that it may still hold.
+    is_unflushed: bool,
+    /// What the generator has sent.
+    generated: u64,
+    /// How many bytes it may still have, if there is a limit.
+    left: Option<u64>,
+    phase: Phase,
     /// Closes the connection when nothing moved for `timeout`; made in the first poll that waits.
     watch: Option<IdleWatch>,
     timeout: Option<Duration>,
@@ -38,6 +60,16 @@ pub(crate) struct Connection {
     _place: Place,
 }
 
+enum Phase {
+    Serving,
+    /// The client has ended its side; only a generator goes on.
+    Heard,
+    /// All is done; the end is being said.
+    Ending(End),
+    /// The end was said at the limit: what still comes is thrown away, until this is over.
+    Leaving(Sleep),
+}
+
 /// What was received but not taken by the kernel yet. Without memory while it is empty.
 #[derive(Default)]
 struct Unsent {
@@ -45,45 +77,160 @@ struct Unsent {
     done: usize,
 }
 
-impl Connection {
-    pub(crate) fn new(stream: TcpStream, worker: Rc<Worker>, place: Place) -> Connection {
+impl<S: Wire> Connection<S> {
+    pub(crate) fn new(
+        stream: S,
+        worker: Rc<Worker>,
+        member: Member,
+        place: Place,
+    ) -> Connection<S> {
         Connection {
             stream,
             unsent: Unsent::default(),
+            is_unflushed: false,
+            generated: 0,
+            left: worker.settings.max_bytes,
+            phase: Phase::Serving,
             watch: None,
-            timeout: worker.idle_timeout,
+            timeout: worker.settings.idle_timeout,
             is_draining: false,
-            member: Member::new(&worker),
+            member,
             worker,
             _place: place,
         }
     }
 
-    /// Echoes until there is nothing to receive or no room to send. `moved` says whether anything
+    /// Serves until there is nothing to receive or no room to send. `moved` says whether anything
     /// was.
-    fn echo(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<()>> {
-        if !self.unsent.data.is_empty() {
-            ready!(self.unsent.send(&self.stream, cx, moved))?;
-        }
-        let mut stream = &self.stream;
-        let mut buffer = self.worker.buffer.borrow_mut();
+    fn serve(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<End>> {
         loop {
-            let received = ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer))?;
+            let end = match &mut self.phase {
+                Phase::Serving | Phase::Heard => match self.worker.settings.service {
+                    Service::Echo => ready!(self.echo(cx, moved))?,
+                    Service::Discard => ready!(self.discard(cx, moved))?,
+                    Service::Chargen => ready!(self.generate(cx, moved))?,
+                },
+                Phase::Ending(end) => {
+                    let end = *end;
+                    ready!(Pin::new(&mut self.stream).poll_close(cx))?;
+                    if end != End::Limit {
+                        return Poll::Ready(Ok(end));
+                    }
+                    self.phase = Phase::Leaving(sleep(FAREWELL));
+                    continue;
+                }
+                Phase::Leaving(farewell) => {
+                    if Pin::new(farewell).poll(cx).is_pending() {
+                        // Whatever comes of it, the limit is what ended it.
+                        let _ = ready!(self.take_nothing(cx));
+                    }
+                    return Poll::Ready(Ok(End::Limit));
+                }
+            };
+            if !S::SAYS_END && end != End::Limit {
+                return Poll::Ready(Ok(end));
+            }
+            self.phase = Phase::Ending(end);
+        }
+    }
+
+    fn echo(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<End>> {
+        if !self.unsent.data.is_empty() {
+            ready!(self.unsent.send(&mut self.stream, cx, moved))?;
+        }
+        let worker = self.worker.clone();
+        let mut buffer = worker.buffer.borrow_mut();
+        loop {
+            if self.is_unflushed {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                self.is_unflushed = false;
+            }
+            let room = room(self.left, buffer.len());
+            if room == 0 {
+                return Poll::Ready(Ok(End::Limit));
+            }
+            let received = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer[..room]))?;
             if received == 0 {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(End::Done));
             }
             *moved = true;
-            self.worker.tally.message(received);
+            self.count(received);
+            self.is_unflushed = true;
             let data = &buffer[..received];
-            let sent = match Pin::new(&mut stream).poll_write(cx, data) {
+            let sent = match Pin::new(&mut self.stream).poll_write(cx, data) {
                 Poll::Ready(sent) => sent?,
                 Poll::Pending => 0,
             };
             if sent < received {
                 self.unsent.data.extend_from_slice(&data[sent..]);
                 // If `poll_write` waits already, this only says so again.
-                ready!(self.unsent.send(&self.stream, cx, moved))?;
+                ready!(self.unsent.send(&mut self.stream, cx, moved))?;
             }
+        }
+    }
+
+    fn discard(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<End>> {
+        let worker = self.worker.clone();
+        let mut buffer = worker.buffer.borrow_mut();
+        loop {
+            let room = room(self.left, buffer.len());
+            if room == 0 {
+                return Poll::Ready(Ok(End::Limit));
+            }
+            let received = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer[..room]))?;
+            if received == 0 {
+                return Poll::Ready(Ok(End::Done));
+            }
+            *moved = true;
+            self.count(received);
+        }
+    }
+
+    /// Sends until the client goes; that it has ended its side is no reason to stop.
+    fn generate(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<End>> {
+        if matches!(self.phase, Phase::Serving) {
+            if let Poll::Ready(heard) = self.take_nothing(cx) {
+                heard?;
+                self.phase = Phase::Heard;
+            }
+        }
+        // What is endless has all it needs when the stop begins.
+        if self.worker.stage.get() != Stage::Running {
+            return Poll::Ready(Ok(End::Done));
+        }
+        let worker = self.worker.clone();
+        loop {
+            let text = worker.characters.after(self.generated);
+            let room = room(self.left, text.len());
+            if room == 0 {
+                if self.is_unflushed {
+                    ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                }
+                return Poll::Ready(Ok(End::Limit));
+            }
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, &text[..room]))?;
+            *moved = true;
+            self.is_unflushed = true;
+            self.generated += sent as u64;
+            self.count(sent);
+        }
+    }
+
+    /// Throws away what comes, to the end of the stream.
+    fn take_nothing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = self.worker.buffer.borrow_mut();
+        loop {
+            if ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, bytes: usize) {
+        self.worker.tally.message(bytes);
+        if let Some(left) = &mut self.left {
+            *left -= bytes as u64;
         }
     }
 
@@ -96,23 +243,31 @@ impl Connection {
 
     /// How the connection ends that has nothing to receive, or no room to send what it received.
     fn end_of_wait(&self) -> End {
+        let is_endless = self.worker.settings.service == Service::Chargen;
         match self.worker.stage.get() {
+            _ if matches!(self.phase, Phase::Leaving(_)) => End::Limit,
             Stage::Running => End::Idle,
-            Stage::Draining | Stage::Now if self.unsent.data.is_empty() => End::Done,
+            Stage::Draining | Stage::Now if self.unsent.data.is_empty() || is_endless => End::Done,
             Stage::Draining | Stage::Now => End::Cut,
         }
     }
 }
 
-impl Future for Connection {
+/// How many bytes may be moved at once.
+#[inline]
+fn room(left: Option<u64>, most: usize) -> usize {
+    left.map_or(most, |left| usize::try_from(left).unwrap_or(most).min(most))
+}
+
+impl<S: Wire> Future for Connection<S> {
     type Output = ();
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut moved = false;
-        if let Poll::Ready(result) = this.echo(cx, &mut moved) {
-            this.member.ended(if result.is_ok() { End::Done } else { End::Failed });
+        if let Poll::Ready(result) = this.serve(cx, &mut moved) {
+            this.member.ended(result.unwrap_or(End::Failed));
             return Poll::Ready(());
         }
         let stage = this.worker.stage.get();
@@ -142,14 +297,14 @@ impl Future for Connection {
 }
 
 impl Unsent {
-    fn send(
+    fn send<S: Wire>(
         &mut self,
-        mut stream: &TcpStream,
+        stream: &mut S,
         cx: &mut Context<'_>,
         moved: &mut bool,
     ) -> Poll<io::Result<()>> {
         while self.done < self.data.len() {
-            let sent = ready!(Pin::new(&mut stream).poll_write(cx, &self.data[self.done..]))?;
+            let sent = ready!(Pin::new(&mut *stream).poll_write(cx, &self.data[self.done..]))?;
             *moved = true;
             self.done += sent;
         }

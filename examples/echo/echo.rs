@@ -1,19 +1,28 @@
 //! `wheelhouse-echo`: sends back what it receives.
 //!
-//! The map: `args.rs` reads the command line; `server.rs` binds, starts the loops and waits for
-//! signals; on each loop a `worker.rs` accepts, and for each client a `connection.rs` echoes and an
-//! `idle.rs` watches; `stop.rs` tells the workers to end; `limits.rs` holds what bounds the server,
-//! `stats.rs` what is counted.
+//! The map: `args.rs` reads the command line; `listen.rs` binds; `server.rs` starts the loops and
+//! waits for signals; on each loop a `worker.rs` accepts, for each client a `connection.rs` serves
+//! and an `idle.rs` watches, and `datagram.rs` answers datagrams; `service.rs` is what there is to
+//! serve; `stop.rs` tells the workers to end; `limits.rs` holds what bounds the server, `stats.rs`
+//! what is counted, `report.rs` and `warnings.rs` what is said. `tls.rs` and `metrics.rs` are there
+//! if their features are.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod connection;
+mod datagram;
 mod idle;
 mod limits;
+mod listen;
+mod metrics;
+mod report;
 mod server;
+mod service;
 mod stats;
 mod stop;
+mod tls;
+mod warnings;
 mod worker;
 
 use std::io::Write;
@@ -26,8 +35,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    warnings::say();
     let outcome = match args::parse(std::env::args_os()) {
-        Ok(Command::Serve(settings)) => server::run(&settings),
+        Ok(Command::Serve(settings)) => server::run(settings),
         Ok(Command::Print(text)) => {
             // Whoever reads the help through a pipe may close it early.
             let _ = std::io::stdout().write_all(text.as_bytes());

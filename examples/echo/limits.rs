@@ -1,6 +1,9 @@
-//! What bounds the server: open files, and places for connections.
+//! What bounds the server: open files, places for connections, and how many of them one peer has.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -31,6 +34,52 @@ struct Free {
 #[derive(Debug)]
 pub(crate) struct Place {
     of: Arc<Places>,
+    _peer: Option<PeerPlace>,
+}
+
+/// The connections of each peer, shared by all loops, where they are limited.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    most: usize,
+    counts: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of a peer's connections; no longer counted when dropped.
+#[derive(Debug)]
+pub(crate) struct PeerPlace {
+    of: Arc<Peers>,
+    peer: IpAddr,
+}
+
+impl Peers {
+    pub(crate) fn new(most: usize) -> Arc<Peers> {
+        Arc::new(Peers { most, counts: Mutex::default() })
+    }
+
+    /// `None`: the peer has as many as it may.
+    pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<PeerPlace> {
+        // An IPv4 client of an IPv6 listener is the same peer.
+        let peer = peer.to_canonical();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(peer).or_default();
+        if *count == self.most {
+            return None;
+        }
+        *count += 1;
+        Some(PeerPlace { of: self.clone(), peer })
+    }
+}
+
+impl Drop for PeerPlace {
+    fn drop(&mut self) {
+        let mut counts = self.of.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = counts.entry(self.peer) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 impl Places {
@@ -47,9 +96,9 @@ impl Places {
 
     /// Takes a place. Waits only if another loop was faster since [`vacancy`](Self::vacancy).
     /// Cancel safe.
-    pub(crate) async fn take(self: &Arc<Self>) -> Place {
+    pub(crate) async fn take(self: &Arc<Self>, peer: Option<PeerPlace>) -> Place {
         poll_fn(|cx| self.poll_free(cx).map(|mut free| free.left -= 1)).await;
-        Place { of: self.clone() }
+        Place { of: self.clone(), _peer: peer }
     }
 
     fn poll_free(&self, cx: &Context<'_>) -> Poll<MutexGuard<'_, Free>> {
@@ -89,11 +138,11 @@ mod tests {
         let places = Places::new(Some(1));
         wheelhouse::run(async move {
             places.vacancy().await;
-            let first = places.take().await;
+            let first = places.take(None).await;
             let other = places.clone();
             let second = wheelhouse::spawn(async move {
                 other.vacancy().await;
-                other.take().await
+                other.take(None).await
             });
             for _ in 0..3 {
                 wheelhouse::yield_now().await;
@@ -103,6 +152,21 @@ mod tests {
             drop(second.await.unwrap());
             assert_eq!(places.lock().left, 1);
         });
+    }
+
+    #[test]
+    fn a_peer_has_so_many_connections_and_no_more() {
+        let peers = Peers::new(2);
+        let (one, other) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        let mapped = "::ffff:10.0.0.1".parse().unwrap();
+        let first = peers.take(one).unwrap();
+        let second = peers.take(mapped).unwrap();
+        assert!(peers.take(one).is_none());
+        let third = peers.take(other).unwrap();
+        drop(first);
+        drop(peers.take(one).unwrap());
+        drop((second, third));
+        assert!(peers.counts.lock().unwrap().is_empty(), "who is gone is forgotten");
     }
 
     #[test]

@@ -5,61 +5,79 @@
 
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use wheelhouse::net::{TcpListener, TcpSocket};
 use wheelhouse::signal::{Signal, SignalKind, signal};
 use wheelhouse::time::{Instant, sleep_until};
 use wheelhouse::{EventLoop, LoopGroup, RemoteHandle};
 
 use crate::args::Settings;
-use crate::limits::{self, Places};
+use crate::limits::{self, Peers, Places};
+use crate::listen::{self, Bound, Listening};
+use crate::metrics;
+use crate::report::Reports;
 use crate::stats::{Tally, Totals};
 use crate::stop::{Stage, Stop};
+use crate::tls;
 use crate::worker::Worker;
 
-/// Connections that may wait in the kernel's queue for being accepted; the system cuts it to its
-/// own limit.
-const BACKLOG: u32 = 4096;
-
 /// Serves until a signal. The error is for the user's eyes.
-pub(crate) fn run(settings: &Settings) -> Result<(), String> {
+pub(crate) fn run(settings: Settings) -> Result<(), String> {
     let open_files = limits::raise_open_files();
     let event_loop =
         EventLoop::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
-    event_loop.block_on(serve(settings, open_files))
+    event_loop.block_on(serve(Arc::new(settings), open_files))
 }
 
-async fn serve(settings: &Settings, open_files: Option<u64>) -> Result<(), String> {
+async fn serve(settings: Arc<Settings>, open_files: Option<u64>) -> Result<(), String> {
     // Listened for before anyone is told that the server is there: who starts it may stop it at
     // once.
     let mut signals =
         Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let (sockets, addresses) = bind_all(settings)?;
+    let reports = Reports { json: settings.json };
+    let acceptor = match &settings.tls {
+        Some((certificate, key)) => Some(tls::load(certificate, key)?),
+        None => None,
+    };
+    let listening = listen::bind_all(&settings.places, settings.loops, acceptor.as_ref())?;
+    let Listening { by_loop, mut announced, paths: _paths } = listening;
     let group = LoopGroup::new(settings.loops)
         .map_err(|error| format!("cannot start {} loops: {error}", settings.loops))?;
     let tallies: Vec<_> = (0..settings.loops).map(|_| Arc::new(Tally::default())).collect();
     let stop = Arc::new(Stop::default());
-    let mut workers = start(settings, &group, sockets, &tallies, &stop)?;
+    let mut workers = start(&settings, &group, by_loop, &tallies, &stop)?;
 
-    announce(&addresses).map_err(|error| format!("cannot write to stdout: {error}"))?;
-    if settings.stats {
+    let started = Instant::now();
+    if let Some(address) = settings.metrics {
+        let source = metrics::Source { tallies: tallies.clone(), started };
+        announced.push(("metrics", metrics::serve(address, source).await?.to_string()));
+    }
+    reports.listening(&announced).map_err(|error| format!("cannot write to stdout: {error}"))?;
+    if settings.stats && !settings.json {
         let limit = open_files.map_or("no limit of".into(), |limit| limit.to_string());
         eprintln!("{} loops, {limit} open files", settings.loops);
     }
-    let started = Instant::now();
-    let mut stats = settings.stats.then(|| Statistics::new(&tallies));
+    let mut stats = settings.stats.then(|| Statistics::new(&tallies, reports));
     let mut stage = Stage::Running;
-    while !until_done_or_signal(&mut workers, &mut signals, &mut stats).await {
-        stage = if stage == Stage::Running { Stage::Draining } else { Stage::Now };
-        stop.set(stage);
+    loop {
+        match next(&mut workers, &mut signals, &mut stats).await {
+            Next::Over => break,
+            Next::Dump => dump(&group, &tallies, started).await,
+            Next::Stop => {
+                stage = if stage == Stage::Running { Stage::Draining } else { Stage::Now };
+                stop.set(stage);
+            }
+        }
     }
     drop(group);
     let totals = Totals::of(tallies.iter().map(|tally| &**tally));
-    eprintln!("wheelhouse-echo: {}", totals.summary(started.elapsed()));
+    reports.summary(&totals, started.elapsed());
+    outcome(&settings, &totals, stage)
+}
+
+fn outcome(settings: &Settings, totals: &Totals, stage: Stage) -> Result<(), String> {
     match totals.cut {
         0 => Ok(()),
         cut if stage == Stage::Now => {
@@ -73,73 +91,39 @@ async fn serve(settings: &Settings, open_files: Option<u64>) -> Result<(), Strin
     }
 }
 
-/// A socket for each address and loop, addresses outside.
-fn bind_all(settings: &Settings) -> Result<(Vec<Vec<TcpSocket>>, Vec<SocketAddr>), String> {
-    let mut by_loop: Vec<Vec<TcpSocket>> = (0..settings.loops).map(|_| Vec::new()).collect();
-    let mut bound = Vec::new();
-    for &wanted in &settings.addresses {
-        let mut address = wanted;
-        if settings.loops > 1 && wanted.port() != 0 {
-            // Sockets with SO_REUSEPORT would join those of a server that is there already, and
-            // share its clients with it. One without says that the address is taken.
-            bind(wanted, false).map_err(|error| explain(wanted, &error))?;
+/// What has been done, and what every task waits for, on stderr.
+async fn dump(group: &LoopGroup, tallies: &[Arc<Tally>], started: Instant) {
+    let totals = Totals::of(tallies.iter().map(|tally| &**tally));
+    let mut text = format!("wheelhouse-echo: {}\n", totals.summary(started.elapsed()));
+    for handle in group.handles() {
+        // A loop that has ended has no tasks.
+        if let Ok(tree) = handle.dump().await {
+            text.push_str(&format!("{tree}\n"));
         }
-        for sockets in &mut by_loop {
-            let socket =
-                bind(address, settings.loops > 1).map_err(|error| explain(wanted, &error))?;
-            // The first one decides what port 0 is.
-            address = socket.local_addr().map_err(|error| explain(wanted, &error))?;
-            sockets.push(socket);
-        }
-        bound.push(address);
     }
-    Ok((by_loop, bound))
-}
-
-fn bind(address: SocketAddr, is_shared: bool) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of a server that ended a minute ago may linger; they do not keep the address.
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(is_shared)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-fn explain(address: SocketAddr, error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there; `--tcp` takes another address, port 0 a free port"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need privileges; `--tcp` takes another address"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address; 0.0.0.0 is all of them"
-        }
-        _ => "`--tcp` takes another address",
-    };
-    format!("cannot listen on {address}: {error}; {advice}")
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Starts a worker on each loop; they accept when this returns.
 fn start(
-    settings: &Settings,
+    settings: &Arc<Settings>,
     group: &LoopGroup,
-    sockets: Vec<Vec<TcpSocket>>,
+    by_loop: Vec<Vec<Bound>>,
     tallies: &[Arc<Tally>],
     stop: &Arc<Stop>,
 ) -> Result<Vec<RemoteHandle<()>>, String> {
     let places = Places::new(settings.max_connections);
+    let peers = settings.max_per_peer.map(Peers::new);
     let mut workers = Vec::new();
-    for (index, sockets) in sockets.into_iter().enumerate() {
+    for (index, bound) in by_loop.into_iter().enumerate() {
         let (listening, wait) = mpsc::channel();
         let (tally, places, stop) = (tallies[index].clone(), places.clone(), stop.clone());
-        let (idle_timeout, grace) = (settings.idle_timeout, settings.grace);
+        let (peers, settings) = (peers.clone(), settings.clone());
         workers.push(group.handle(index).spawn(move || async move {
-            match listen(sockets) {
-                Ok(listeners) => {
+            match listen::open(bound) {
+                Ok(doors) => {
                     let _ = listening.send(Ok(()));
-                    Worker::new(tally, places, idle_timeout).serve(listeners, stop, grace).await;
+                    Worker::new(tally, places, peers, settings).serve(doors, stop).await;
                 }
                 Err(problem) => {
                     let _ = listening.send(Err(problem));
@@ -151,87 +135,82 @@ fn start(
     Ok(workers)
 }
 
-fn listen(sockets: Vec<TcpSocket>) -> Result<Vec<TcpListener>, String> {
-    let listen = |socket: TcpSocket| {
-        let address = socket.local_addr().map_err(|error| format!("cannot listen: {error}"))?;
-        socket.listen(BACKLOG).map_err(|error| explain(address, &error))
-    };
-    sockets.into_iter().map(listen).collect()
+/// What happens next.
+enum Next {
+    /// All workers are done.
+    Over,
+    /// A signal asks for an end.
+    Stop,
+    /// A signal asks what is going on.
+    Dump,
 }
 
-/// Programs that start this one wait for these lines, so they are flushed.
-fn announce(addresses: &[SocketAddr]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    for address in addresses {
-        writeln!(stdout, "listening tcp {address}")?;
-    }
-    stdout.flush()
-}
-
-/// Waits until all workers are done (`true`) or a signal comes (`false`), and prints statistics
-/// meanwhile.
-async fn until_done_or_signal(
+/// Waits for it, and prints statistics meanwhile.
+async fn next(
     workers: &mut Vec<RemoteHandle<()>>,
     signals: &mut Signals,
     stats: &mut Option<Statistics<'_>>,
-) -> bool {
+) -> Next {
     poll_fn(|cx| {
         workers.retain_mut(|worker| std::pin::Pin::new(worker).poll(cx).is_pending());
         if workers.is_empty() {
-            return Poll::Ready(true);
+            return Poll::Ready(Next::Over);
         }
         if let Some(stats) = stats {
             stats.poll(cx);
         }
-        signals.poll(cx).map(|()| false)
+        signals.poll(cx)
     })
     .await
 }
 
-/// Either of the signals that ask for an end.
+/// The signals that mean something.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    ask: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Signals> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            ask: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    fn poll(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        let came =
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let is_end =
             self.interrupt.poll_recv(cx).is_ready() | self.terminate.poll_recv(cx).is_ready();
-        if came { Poll::Ready(()) } else { Poll::Pending }
+        if is_end {
+            return Poll::Ready(Next::Stop);
+        }
+        self.ask.poll_recv(cx).map(|_| Next::Dump)
     }
 }
 
 /// Prints a line a second.
 struct Statistics<'a> {
     tallies: &'a [Arc<Tally>],
+    reports: Reports,
     before: Totals,
     printed: Instant,
     next: wheelhouse::time::Sleep,
 }
 
 impl<'a> Statistics<'a> {
-    fn new(tallies: &'a [Arc<Tally>]) -> Statistics<'a> {
+    fn new(tallies: &'a [Arc<Tally>], reports: Reports) -> Statistics<'a> {
         let printed = Instant::now();
         let next = sleep_until(printed + SECOND);
-        Statistics { tallies, before: Totals::default(), printed, next }
+        Statistics { tallies, reports, before: Totals::default(), printed, next }
     }
 
-    fn poll(&mut self, cx: &mut std::task::Context<'_>) {
+    fn poll(&mut self, cx: &mut Context<'_>) {
         while std::pin::Pin::new(&mut self.next).poll(cx).is_ready() {
             let now = Instant::now();
             let totals = Totals::of(self.tallies.iter().map(|tally| &**tally));
-            // Stderr may be closed; the server goes on.
-            let _ = writeln!(
-                io::stderr(),
-                "{}",
-                totals.line(&self.before, now.duration_since(self.printed))
-            );
+            self.reports.stats(&totals, &self.before, now.duration_since(self.printed));
             (self.before, self.printed) = (totals, now);
             std::pin::Pin::new(&mut self.next).reset(now + SECOND);
         }

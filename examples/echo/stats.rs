@@ -16,7 +16,8 @@ pub(crate) struct Tally {
     failed: AtomicU64,
     idle: AtomicU64,
     cut: AtomicU64,
-    refused: AtomicU64,
+    limited: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 /// How a connection ended.
@@ -28,6 +29,8 @@ pub(crate) enum End {
     Idle,
     /// A reset and its like.
     Failed,
+    /// The limit of bytes.
+    Limit,
     /// Closed at the stop before everything received was echoed.
     Cut,
 }
@@ -50,13 +53,14 @@ impl Tally {
             End::Done => {}
             End::Idle => add(&self.idle, 1),
             End::Failed => add(&self.failed, 1),
+            End::Limit => add(&self.limited, 1),
             End::Cut => add(&self.cut, 1),
         }
     }
 
-    /// Accepting failed for want of descriptors or memory.
-    pub(crate) fn refused(&self) {
-        add(&self.refused, 1);
+    /// A peer has as many connections as it may, and wanted one more.
+    pub(crate) fn turned_away(&self) {
+        add(&self.turned_away, 1);
     }
 }
 
@@ -75,7 +79,8 @@ pub(crate) struct Totals {
     pub(crate) failed: u64,
     pub(crate) idle: u64,
     pub(crate) cut: u64,
-    pub(crate) refused: u64,
+    pub(crate) limited: u64,
+    pub(crate) turned_away: u64,
 }
 
 impl Totals {
@@ -91,7 +96,8 @@ impl Totals {
             totals.failed += tally.failed.load(Ordering::Relaxed);
             totals.idle += tally.idle.load(Ordering::Relaxed);
             totals.cut += tally.cut.load(Ordering::Relaxed);
-            totals.refused += tally.refused.load(Ordering::Relaxed);
+            totals.limited += tally.limited.load(Ordering::Relaxed);
+            totals.turned_away += tally.turned_away.load(Ordering::Relaxed);
         }
         totals
     }
@@ -100,24 +106,59 @@ impl Totals {
     pub(crate) fn line(&self, before: &Totals, over: Duration) -> String {
         let seconds = over.as_secs_f64().max(1e-9);
         let rate = |now: u64, before: u64| (now - before) as f64 / seconds;
-        let mut line = format!(
+        format!(
             "{} connections  {}messages/s  {}B/s  total {} messages, {} connections",
             self.opened.saturating_sub(self.closed),
             scaled(rate(self.messages, before.messages)),
             scaled(rate(self.bytes, before.bytes)),
             self.messages,
             self.opened,
-        );
-        if self.refused > before.refused {
-            line.push_str("  ACCEPTING FAILS: no descriptors or memory left");
-        }
-        line
+        )
+    }
+
+    /// As `line`, for programs.
+    pub(crate) fn json_line(&self, before: &Totals, over: Duration) -> String {
+        let seconds = over.as_secs_f64().max(1e-9);
+        format!(
+            "{{\"event\":\"stats\",\"seconds\":{seconds:.3},\"messages_per_second\":{:.1},\
+             \"bytes_per_second\":{:.1},{}}}",
+            (self.messages - before.messages) as f64 / seconds,
+            (self.bytes - before.bytes) as f64 / seconds,
+            self.json_fields(),
+        )
+    }
+
+    /// As `summary`, for programs.
+    pub(crate) fn json_summary(&self, over: Duration) -> String {
+        let seconds = over.as_secs_f64();
+        format!("{{\"event\":\"end\",\"seconds\":{seconds:.3},{}}}", self.json_fields())
+    }
+
+    fn json_fields(&self) -> String {
+        let fields = self.named().map(|(name, count, _)| format!("\"{name}\":{count}"));
+        fields.join(",")
+    }
+
+    /// Every count, its name for programs, and what it is.
+    pub(crate) fn named(&self) -> [(&'static str, u64, &'static str); 10] {
+        [
+            ("connections_open", self.opened.saturating_sub(self.closed), "open connections"),
+            ("connections", self.opened, "connections accepted"),
+            ("messages", self.messages, "receives, sends of the generator, and datagrams"),
+            ("bytes", self.bytes, "bytes received, or sent by the generator"),
+            ("closed", self.closed, "connections that ended, for whatever reason"),
+            ("idle", self.idle, "connections closed as idle"),
+            ("failed", self.failed, "connections that failed, by a reset and its like"),
+            ("limited", self.limited, "connections closed at the limit of bytes"),
+            ("turned_away", self.turned_away, "connections beyond what a peer may have"),
+            ("cut", self.cut, "connections cut at the stop"),
+        ]
     }
 
     /// The line at the end.
     pub(crate) fn summary(&self, over: Duration) -> String {
         let mut line = format!(
-            "echoed {} messages, {}B, on {} connections in {:.1} s",
+            "{} messages, {}B, on {} connections in {:.1} s",
             self.messages,
             scaled(self.bytes as f64),
             self.opened,
@@ -126,8 +167,9 @@ impl Totals {
         for (count, what) in [
             (self.idle, "closed as idle"),
             (self.failed, "failed"),
+            (self.limited, "closed at the limit of bytes"),
+            (self.turned_away, "turned away"),
             (self.cut, "cut"),
-            (self.refused, "times no descriptor was left to accept with"),
         ] {
             if count > 0 {
                 line.push_str(&format!("; {count} {what}"));
@@ -165,10 +207,15 @@ mod tests {
         let line = now.line(&before, Duration::from_secs(2));
         assert_eq!(line, "1 connections  1 messages/s  64 B/s  total 2 messages, 2 connections");
         let summary = now.summary(Duration::from_millis(1500));
+        assert_eq!(summary, "2 messages, 128 B, on 2 connections in 1.5 s; 1 closed as idle");
         assert_eq!(
-            summary,
-            "echoed 2 messages, 128 B, on 2 connections in 1.5 s; 1 closed as idle"
+            now.json_summary(Duration::from_millis(1500)),
+            "{\"event\":\"end\",\"seconds\":1.500,\"connections_open\":1,\"connections\":2,\
+             \"messages\":2,\"bytes\":128,\"closed\":1,\"idle\":1,\"failed\":0,\"limited\":0,\
+             \"turned_away\":0,\"cut\":0}"
         );
+        let line = now.json_line(&before, Duration::from_secs(2));
+        assert!(line.contains("\"messages_per_second\":1.0,\"bytes_per_second\":64.0"), "{line}");
     }
 
     #[test]

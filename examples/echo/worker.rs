@@ -4,40 +4,76 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use wheelhouse::net::{TcpListener, TcpStream};
+use wheelhouse::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use wheelhouse::spawn;
-use wheelhouse::time::{Instant, sleep, timeout};
+use wheelhouse::time::{Instant, timeout};
 
-use crate::connection::Connection;
-use crate::limits::Places;
+use crate::args::Settings;
+use crate::connection::{Connection, Wire};
+use crate::datagram;
+use crate::limits::{Peers, Place, Places};
+use crate::service::Characters;
 use crate::stats::{End, Tally};
 use crate::stop::{Stage, Stop};
+use crate::tls::{self, Acceptor};
 
 /// Large enough for a batch of messages a receive; one a loop, not one a connection.
 const BUFFER: usize = 64 * 1024;
-
-/// Pauses after a failed accept, doubling: the first is too short to be noticed, the last costs
-/// nothing.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// At the stop nobody is left in the kernel's queue when none came for the pause.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_SWEEP: Duration = Duration::from_millis(100);
 
+/// What one loop listens on.
+pub(crate) enum Door {
+    Tcp(TcpListener),
+    Tls(TcpListener, Acceptor),
+    Unix(UnixListener),
+    Udp(UdpSocket),
+}
+
+/// A client that has come in.
+enum Client {
+    Tcp(TcpStream),
+    Tls(TcpStream, Acceptor),
+    Unix(UnixStream),
+}
+
+impl Door {
+    /// A client, and where it is from if that is an address of the internet. A door for datagrams
+    /// has none. Errors are the listener's own: shortages and broken clients are seen to below.
+    async fn accept(&self) -> io::Result<(Option<IpAddr>, Client)> {
+        match self {
+            Door::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Some(peer.ip()), Client::Tcp(stream)))
+            }
+            Door::Tls(listener, acceptor) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Some(peer.ip()), Client::Tls(stream, acceptor.clone())))
+            }
+            Door::Unix(listener) => Ok((None, Client::Unix(listener.accept().await?.0))),
+            Door::Udp(_) => std::future::pending().await,
+        }
+    }
+}
+
 /// What the connections of one loop share.
 pub(crate) struct Worker {
     pub(crate) buffer: RefCell<Vec<u8>>,
+    pub(crate) characters: Characters,
     pub(crate) tally: Arc<Tally>,
-    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) stage: Cell<Stage>,
     places: Arc<Places>,
+    peers: Option<Arc<Peers>>,
     members: RefCell<Members>,
 }
 
@@ -55,89 +91,108 @@ impl Worker {
     pub(crate) fn new(
         tally: Arc<Tally>,
         places: Arc<Places>,
-        idle_timeout: Option<Duration>,
+        peers: Option<Arc<Peers>>,
+        settings: Arc<Settings>,
     ) -> Rc<Worker> {
         Rc::new(Worker {
             buffer: RefCell::new(vec![0; BUFFER]),
+            characters: Characters::new(),
             tally,
-            idle_timeout,
+            settings,
             stage: Cell::new(Stage::Running),
             places,
+            peers,
             members: RefCell::default(),
         })
     }
 
-    /// Serves until the stop, then drains for `grace` at most. Whether nothing was cut is in the
+    /// Serves until the stop, then drains for the grace at most. Whether nothing was cut is in the
     /// tally.
-    pub(crate) async fn serve(
-        self: Rc<Self>,
-        listeners: Vec<TcpListener>,
-        stop: Arc<Stop>,
-        grace: Duration,
-    ) {
-        let listeners: Vec<_> = listeners.into_iter().map(Rc::new).collect();
-        let accepting: Vec<_> =
-            listeners.iter().map(|listener| spawn(self.clone().accept(listener.clone()))).collect();
+    pub(crate) async fn serve(self: Rc<Self>, doors: Vec<Door>, stop: Arc<Stop>) {
+        let doors: Vec<_> = doors.into_iter().map(Rc::new).collect();
+        let open: Vec<_> =
+            doors.iter().map(|door| spawn(self.clone().open(door.clone()))).collect();
         stop.reached(Stage::Draining).await;
-        for task in accepting {
+        for task in open {
             task.cancel();
             let _ = task.await;
         }
         self.advance(Stage::Draining);
         let orderly = async {
-            for listener in listeners {
-                self.sweep(&listener).await;
+            for door in doors {
+                self.sweep(&door).await;
             }
             self.all_gone().await;
         };
         let gone = either(orderly, stop.reached(Stage::Now));
         // Over by itself, by a second signal or by the end of the grace: what is left is cut.
-        let _ = timeout(grace, gone).await;
+        let _ = timeout(self.settings.grace, gone).await;
         self.advance(Stage::Now);
         self.all_gone().await;
     }
 
-    async fn accept(self: Rc<Self>, listener: Rc<TcpListener>) {
-        let mut pause = FIRST_PAUSE;
+    async fn open(self: Rc<Self>, door: Rc<Door>) {
+        if let Door::Udp(socket) = &*door {
+            return datagram::serve(socket, &self).await;
+        }
         loop {
             self.places.vacancy().await;
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    pause = FIRST_PAUSE;
-                    self.admit(stream).await;
-                }
-                // Given up by the client while it was in the queue.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => {
-                    // No descriptors or no memory: they come back when connections end.
-                    self.tally.refused();
-                    sleep(pause).await;
-                    pause = (pause * 2).min(LAST_PAUSE);
+            match door.accept().await {
+                Ok((peer, client)) => self.admit(client, peer).await,
+                Err(error) => {
+                    eprintln!("wheelhouse-echo: a listener is broken and accepts no more: {error}");
+                    return;
                 }
             }
         }
     }
 
-    async fn admit(self: &Rc<Self>, stream: TcpStream) {
-        let place = self.places.take().await;
-        // An answer waits for nothing. It can only fail on a connection that is gone, which the
-        // receive will say.
-        let _ = stream.set_nodelay(true);
-        drop(spawn(Connection::new(stream, self.clone(), place)));
+    async fn admit(self: &Rc<Self>, client: Client, peer: Option<IpAddr>) {
+        let peer = match (&self.peers, peer) {
+            (Some(peers), Some(peer)) => match peers.take(peer) {
+                Some(place) => Some(place),
+                None => return self.tally.turned_away(),
+            },
+            _ => None,
+        };
+        let place = self.places.take(peer).await;
+        match client {
+            Client::Unix(stream) => self.start(stream, place),
+            Client::Tcp(stream) => {
+                // An answer waits for nothing. It can only fail on a connection that is gone, which
+                // the receive will say.
+                let _ = stream.set_nodelay(true);
+                self.start(stream, place);
+            }
+            Client::Tls(stream, acceptor) => {
+                let _ = stream.set_nodelay(true);
+                drop(spawn(tls::serve(stream, acceptor, self.clone(), place)));
+            }
+        }
+    }
+
+    fn start<S: Wire + 'static>(self: &Rc<Self>, stream: S, place: Place) {
+        let member = Member::new(self);
+        drop(spawn(Connection::new(stream, self.clone(), member, place)));
     }
 
     /// Takes in who had connected before the stop and waits in the kernel's queue, if there are
     /// places: they may have sent something, and closing the listener would reset them. The pause
-    /// lets the loop hear of them; who connects only now is served too, but not for ever.
-    async fn sweep(self: &Rc<Self>, listener: &TcpListener) {
+    /// lets the loop hear of them; who connects only now is served too, but not for ever. Datagrams
+    /// that wait are answered.
+    async fn sweep(self: &Rc<Self>, door: &Door) {
+        if let Door::Udp(socket) = door {
+            let _ = timeout(SWEEP_PAUSE, datagram::serve(socket, self)).await;
+            return;
+        }
         let end = Instant::now() + LONGEST_SWEEP;
         while Instant::now() < end {
             let next = async {
                 self.places.vacancy().await;
-                listener.accept().await
+                door.accept().await
             };
             match timeout(SWEEP_PAUSE, next).await {
-                Ok(Ok((stream, _))) => self.admit(stream).await,
+                Ok(Ok((peer, client))) => self.admit(client, peer).await,
                 Ok(Err(_)) | Err(_) => break,
             }
         }

@@ -68,10 +68,13 @@ mod timer {
     //! the clock was read some hundred nanoseconds ago at most.
 
     use std::io;
-    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::fd::{AsRawFd, OwnedFd};
     use std::time::Duration;
 
-    use timerfd::{ClockId, SetTimeFlags, TimerFd, TimerState};
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
 
     use super::Registrar;
     use crate::selector::Interest;
@@ -84,23 +87,33 @@ mod timer {
     const LONGEST: Duration = Duration::from_secs(1 << 33);
 
     pub(super) struct OsTimer {
-        timer: TimerFd,
+        timer: OwnedFd,
     }
 
     impl OsTimer {
         pub(super) fn new() -> io::Result<Option<OsTimer>> {
-            let timer = TimerFd::new_custom(ClockId::Monotonic, true, true)?;
+            let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+            let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
             Ok(Some(OsTimer { timer }))
         }
 
         pub(super) fn register(&self, registrar: &dyn Registrar) -> io::Result<()> {
-            registrar.register(self.timer.as_fd().as_raw_fd(), ALARM_KEY, Interest::READABLE)
+            registrar.register(self.timer.as_raw_fd(), ALARM_KEY, Interest::READABLE)
         }
 
         pub(super) fn set(&mut self, left: Duration) {
             // Zero would disarm it.
             let left = left.clamp(Duration::from_nanos(1), LONGEST);
-            self.timer.set_state(TimerState::Oneshot(left), SetTimeFlags::Default);
+            let once = Itimerspec {
+                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+                it_value: Timespec {
+                    tv_sec: left.as_secs() as i64,
+                    tv_nsec: i64::from(left.subsec_nanos()),
+                },
+            };
+            let set = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
+            // Only a descriptor that is no timer, or a time that is none, could be refused.
+            set.expect("the timer was closed by somebody else");
         }
     }
 }

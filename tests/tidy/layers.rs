@@ -88,9 +88,9 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "known.rs",
             "io.rs",
             "signal.rs",
-            "handle.rs",
             "debug/tree.rs",
             "debug/inspect.rs",
+            "handle.rs",
         ],
     },
     Layer {

@@ -1,102 +1,13 @@
 //! The program as a user meets it: started, talked to over the loopback, stopped by signals.
 
+mod harness;
+
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-/// Longer than anything here takes on a loaded machine: a failure, not a hang.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The program, killed when the test ends.
-struct Echo {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Echo {
-    fn start(line: &str) -> Echo {
-        let mut child = program(line).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Echo { child, stdout }
-    }
-
-    /// Starts on a free port and waits until it listens.
-    fn listening(line: &str) -> (Echo, SocketAddr) {
-        let mut echo = Echo::start(&format!("--tcp 127.0.0.1:0 {line}"));
-        let address = echo.address();
-        (echo, address)
-    }
-
-    fn address(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening tcp ");
-        address.unwrap_or_else(|| panic!("no listening line but `{line}`")).parse().unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// The exit code and what it wrote to stderr.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        (self.child.wait().unwrap().code(), text)
-    }
-
-    fn stop(self) -> (Option<i32>, String) {
-        self.signal(Signal::TERM);
-        self.end()
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn program(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wheelhouse-echo"));
-    command
-        .args(line.split_whitespace())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-fn run(line: &str) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = program(line).output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-fn round_trip(mut stream: &TcpStream, message: &[u8]) {
-    stream.write_all(message).unwrap();
-    let mut answer = vec![0; message.len()];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(answer, message);
-}
-
-fn is_closed(mut stream: &TcpStream) -> bool {
-    matches!(stream.read(&mut [0; 1]), Ok(0))
-}
-
-/// Bytes that differ everywhere.
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
-}
+use harness::{Echo, PATIENCE, connect, is_closed, pattern, round_trip, run};
+use rustix::process::Signal;
 
 #[test]
 fn it_serves_every_listener_and_ends_cleanly_on_sigterm() {
@@ -281,7 +192,7 @@ fn an_address_in_use_is_said_so() {
         let (code, out, text) = run(&format!("--tcp {address} {loops}"));
         assert_eq!((code, out.as_str()), (Some(1), ""), "{text}");
         assert!(
-            text.contains(&format!("cannot listen on {address}")) && text.contains("port 0"),
+            text.contains(&format!("cannot listen on tcp {address}")) && text.contains("port 0"),
             "{text}"
         );
     }
