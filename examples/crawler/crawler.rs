@@ -38,6 +38,7 @@ use crate::demo::server::Server;
 use crate::http::client::Client;
 use crate::http::connect::Connector;
 use crate::http::pool::Pool;
+use crate::http::tls::Tls;
 use crate::out::report::{Summary, Used};
 use crate::out::warc::Warc;
 use crate::progress::{Live, Painter};
@@ -109,10 +110,8 @@ fn crawl(settings: Settings) -> Result<u8, String> {
 }
 
 fn prepare(settings: Settings, live: Arc<Live>) -> Result<Crawl, String> {
-    if let Some(path) = &settings.ca_file {
-        return Err(format!("`{}`: https is not spoken yet", path.display()));
-    }
-    let connector = Connector::new(settings.connect_timeout);
+    let connector =
+        Connector::new(settings.connect_timeout, Tls::new(settings.ca_file.as_deref())?);
     let client = Client::new(Pool::new(connector), settings.client.clone());
     let robots = RobotsCache::new(RobotsSettings {
         is_ignored: settings.ignore_robots,

@@ -44,6 +44,8 @@ pub(crate) struct Page {
     /// It leaves the crawl: asked for, not followed.
     pub(crate) is_outside: bool,
     pub(crate) outcome: Option<Box<Outcome>>,
+    /// It was taken from the ready ones, and did not end since.
+    is_handed_out: bool,
     /// The page on which it was seen last: so that a page's links are each counted once.
     seen_on: Option<PageId>,
 }
@@ -102,6 +104,7 @@ impl Pages {
             state: State::Known,
             is_outside,
             outcome: None,
+            is_handed_out: false,
             seen_on: None,
         });
         (PageId(at as u32), true)
@@ -121,13 +124,20 @@ impl Pages {
     pub(crate) fn settle(&mut self, page: PageId, outcome: Outcome) {
         let entry = &mut self.all[page.0 as usize];
         entry.state = State::Done;
+        entry.is_handed_out = false;
         entry.outcome = Some(Box::new(outcome));
         self.follow(page);
     }
 
-    /// Those that became wanted since the last call.
+    /// Those that became wanted since the last call, and still are: when a journal is read back,
+    /// most have ended meanwhile.
     pub(crate) fn take_ready(&mut self) -> Vec<PageId> {
-        std::mem::take(&mut self.ready)
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.retain(|page| {
+            let entry = &mut self.all[page.0 as usize];
+            entry.state == State::Queued && !std::mem::replace(&mut entry.is_handed_out, true)
+        });
+        ready
     }
 
     /// What its links and redirects lead to is reached. In a loop, since a shorter way to one page
@@ -243,7 +253,7 @@ mod tests {
         pages.settle(PageId(0), links(&[1, 5]));
         pages.settle(PageId(1), links(&[2]));
         pages.settle(PageId(2), links(&[3]));
-        assert_eq!(ready(&mut pages), [0, 1, 5, 2, 3]);
+        assert_eq!(ready(&mut pages), [5, 3], "the others have ended");
         pages.settle(PageId(3), links(&[4]));
         assert_eq!(ready(&mut pages), [] as [u32; 0]);
         pages.settle(PageId(5), links(&[3]));
@@ -256,12 +266,13 @@ mod tests {
         let mut pages = table(9, 1);
         pages.begin_at(PageId(0), Want::Links);
         pages.settle(PageId(0), redirect(1));
+        assert_eq!(ready(&mut pages), [1]);
         pages.settle(PageId(1), redirect(2));
-        assert_eq!(ready(&mut pages), [0, 1]);
+        assert_eq!(ready(&mut pages), [] as [u32; 0]);
         assert_eq!((pages.get(PageId(2)).state, pages.get(PageId(2)).hops), (State::Known, 2));
         pages.begin_at(PageId(3), Want::Links);
         pages.settle(PageId(3), links(&[2]));
-        assert_eq!(ready(&mut pages), [3, 2]);
+        assert_eq!(ready(&mut pages), [2]);
     }
 
     #[test]
@@ -269,8 +280,9 @@ mod tests {
         let mut pages = table(9, 9);
         pages.begin_at(PageId(0), Want::Links);
         pages.settle(PageId(0), redirect(1));
+        assert_eq!(ready(&mut pages), [1]);
         pages.settle(PageId(1), redirect(0));
-        assert_eq!(ready(&mut pages), [0, 1]);
+        assert_eq!(ready(&mut pages), [] as [u32; 0]);
     }
 
     #[test]
@@ -279,7 +291,7 @@ mod tests {
         pages.begin_at(PageId(0), Want::Links);
         let parts = [PageId(1), PageId(2)].into();
         pages.settle(PageId(0), Outcome { parts, ..Outcome::default() });
-        assert_eq!(ready(&mut pages), [0, 1, 2], "parts are no level deeper");
+        assert_eq!(ready(&mut pages), [1, 2], "parts are no level deeper");
         let head = |media: &str| Outcome { is_head: true, media: media.into(), ..links(&[]) };
         pages.settle(PageId(1), head("text/html"));
         pages.settle(PageId(2), head("image/png"));
@@ -289,11 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn what_ended_before_it_was_taken_is_not_handed_out() {
+        let mut pages = table(9, 9);
+        pages.begin_at(PageId(0), Want::Head);
+        pages.settle(PageId(0), Outcome { is_head: true, media: "text/html".into(), ..links(&[]) });
+        assert_eq!(ready(&mut pages), [] as [u32; 0]);
+        pages.begin_at(PageId(1), Want::Head);
+        pages.settle(PageId(1), Outcome { is_head: true, media: "text/html".into(), ..links(&[]) });
+        pages.begin_at(PageId(1), Want::Links);
+        assert_eq!(ready(&mut pages), [1], "wanted again, and once");
+    }
+
+    #[test]
     fn what_is_listed_in_a_sitemap_is_a_root() {
         let mut pages = table(0, 9);
         pages.begin_at(PageId(7), Want::Sitemap);
         pages.settle(PageId(7), links(&[8]));
-        assert_eq!(ready(&mut pages), [7, 8]);
+        assert_eq!(ready(&mut pages), [8]);
         assert_eq!(pages.get(PageId(8)).depth, 0);
     }
 }

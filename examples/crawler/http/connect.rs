@@ -14,6 +14,7 @@ use wheelhouse::spawn;
 use wheelhouse::time::timeout;
 
 use crate::http::failure::{Class, Failure};
+use crate::http::tls::Tls;
 use crate::web::address::Parts;
 use wheelhouse::net::compat::hyper::{HyperExecutor, HyperIo, HyperTimer};
 
@@ -34,11 +35,12 @@ pub(crate) enum Sender {
 
 pub(crate) struct Connector {
     timeout: Duration,
+    tls: Tls,
 }
 
 impl Connector {
-    pub(crate) fn new(timeout: Duration) -> Connector {
-        Connector { timeout }
+    pub(crate) fn new(timeout: Duration, tls: Tls) -> Connector {
+        Connector { timeout, tls }
     }
 
     /// Connects to the origin of an address.
@@ -60,10 +62,14 @@ impl Connector {
         let stream = stream.map_err(|error| Failure::connecting(&error))?;
         // Requests are written whole: waiting for more would only make them late.
         let _ = stream.set_nodelay(true);
-        if parts.is_tls {
-            return Err(Failure::new(Class::Tls, "https is not spoken yet"));
+        if !parts.is_tls {
+            return speak_http1(stream).await;
         }
-        speak_http1(stream).await
+        let stream = self.tls.connect(parts.host, stream).await?;
+        match stream.alpn() {
+            Some(b"h2") => speak_http2(stream).await,
+            _ => speak_http1(stream).await,
+        }
     }
 }
 
@@ -80,7 +86,6 @@ where
     Ok(Sender::One(sender))
 }
 
-#[expect(dead_code, reason = "spoken when TLS negotiates it")]
 async fn speak_http2<S>(stream: S) -> Result<Sender, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,

@@ -54,6 +54,14 @@ impl Failure {
         Failure::new(Class::Connect, error.to_string())
     }
 
+    /// A handshake that failed: cut off by the other side, or refused by one of us.
+    pub(crate) fn shaking_hands(error: &io::Error) -> Failure {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        let cut = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+        let class = if cut.contains(&error.kind()) { Class::CutOff } else { Class::Tls };
+        Failure::new(class, with_causes(error))
+    }
+
     /// What hyper says, put into a class.
     pub(crate) fn http(error: &hyper::Error) -> Failure {
         let is_io = source_of::<io::Error>(error).is_some();

@@ -8,3 +8,4 @@ pub(crate) mod connect;
 pub(crate) mod decode;
 pub(crate) mod failure;
 pub(crate) mod pool;
+pub(crate) mod tls;

@@ -1,0 +1,192 @@
+//! Servers that misbehave: slow ones, endless ones, those that lie about lengths or cut off, and
+//! those that are only busy.
+
+mod fixture;
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use fixture::{Act, Asked, Fixture, answer, html, links, missing, redirect, run};
+
+const HTML: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
+
+/// A page at `/`, which is answered by `act`, without another try.
+fn one(act: impl Fn() -> Act + Send + Sync + 'static, options: &[&str]) -> fixture::Run {
+    let site =
+        Fixture::start(move |asked: &Asked| if asked.target == "/" { act() } else { missing() });
+    site.crawl("/", &[&["--retries", "0"], options].concat())
+}
+
+#[test]
+fn a_slow_drip_ends_at_the_total_time() {
+    let begin = Instant::now();
+    let drip = || {
+        let bytes = answer("200 OK", "Content-Type: text/html\r\n", "x".repeat(1000));
+        Act::Drip(bytes, Duration::from_millis(20))
+    };
+    let run = one(drip, &["--timeout", "300ms"]);
+    assert_eq!(run.row("/")["error"], "timeout");
+    assert!(run.row("/")["error_text"].as_str().unwrap().contains("300ms"));
+    assert!(begin.elapsed() < Duration::from_secs(10), "a byte now and then keeps nobody waiting");
+}
+
+#[test]
+fn an_endless_body_is_cut_at_the_limit() {
+    let endless = || Act::Endless(format!("{HTML}\r\n<a href=/found>").into_bytes());
+    let run = one(endless, &["--max-body", "100k"]);
+    let row = run.row("/");
+    assert_eq!((row["cut"].as_str(), row["size"].as_u64()), (Some("too-large"), Some(100 << 10)));
+    assert_eq!(row["links"], 1, "its beginning is read");
+    // Of a kind that nobody reads the end is not waited for either.
+    let endless = || Act::Endless(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n\r\n".to_vec());
+    let run = one(endless, &[]);
+    assert!(run.row("/")["wire_size"].as_u64().unwrap() < 1 << 20);
+    assert_eq!(run.code, 0);
+}
+
+#[test]
+fn a_gzip_bomb_does_not_go_off() {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..1000 {
+        packer.write_all(&[b' '; 64 * 1024]).unwrap();
+    }
+    let bomb = packer.finish().unwrap();
+    let bomb = move || {
+        let headers = "Content-Type: text/html\r\nContent-Encoding: gzip\r\n";
+        Act::Send(answer("200 OK", headers, &bomb))
+    };
+    let run = one(bomb, &[]);
+    assert_eq!(
+        (run.row("/")["cut"].as_str(), run.row("/")["size"].as_u64()),
+        (Some("bomb"), Some(0))
+    );
+    let peak = run.summary["peak_memory_bytes"].as_u64().unwrap();
+    assert!(peak < 64 << 20, "{peak} bytes of memory for 64 MB of spaces");
+}
+
+#[test]
+fn a_circle_of_redirects_with_growing_addresses_ends() {
+    let site = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/robots.txt" => missing(),
+        target => redirect(302, &format!("{target}x")),
+    });
+    let run = site.crawl("/", &[]);
+    assert_eq!((site.asked().len(), run.code), (11, 2), "ten redirects");
+    assert_eq!(run.broken(), [("".into(), "too many redirects".into())]);
+}
+
+#[test]
+fn lengths_that_are_not_true() {
+    let short = || Act::Cut(format!("{HTML}Content-Length: 100\r\n\r\nshort").into_bytes());
+    assert_eq!(one(short, &[]).row("/")["error"], "cut-off");
+    let chunked =
+        || Act::Cut(format!("{HTML}Transfer-Encoding: chunked\r\n\r\n5\r\nab").into_bytes());
+    assert_eq!(one(chunked, &[]).row("/")["error"], "cut-off");
+    // More than was said: the answer is what was said, and the connection is of no more use.
+    let long = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/" => {
+            let text = "<a href=/2>";
+            Act::Send(format!("{HTML}Content-Length: {}\r\n\r\n{text}trailing", text.len()).into())
+        }
+        "/2" => html(""),
+        _ => missing(),
+    });
+    let run = long.crawl("/", &[]);
+    assert_eq!((run.row("/2")["status"].as_u64(), run.code), (Some(200), 0));
+}
+
+#[test]
+fn a_reset_in_the_middle_is_tried_again() {
+    let site = Fixture::start(|asked: &Asked| match (&*asked.target, asked.times) {
+        ("/", 1) => Act::Reset(format!("{HTML}Content-Length: 100\r\n\r\n<a href").into_bytes()),
+        ("/", _) => html("whole"),
+        _ => missing(),
+    });
+    let run = site.crawl("/", &[]);
+    assert_eq!(
+        (run.row("/")["status"].as_u64(), run.row("/")["tries"].as_u64()),
+        (Some(200), Some(2))
+    );
+}
+
+#[test]
+fn what_is_no_http_is_told() {
+    let run = one(|| Act::Cut(b"SSH-2.0-OpenSSH_9.2\r\n\r\n".to_vec()), &[]);
+    assert_eq!(run.row("/")["error"], "protocol");
+    let huge = || Act::Send(answer("200 OK", &format!("X: {}\r\n", "y".repeat(1_000_000)), ""));
+    assert_eq!(one(huge, &[]).row("/")["error"], "protocol");
+    let many = || Act::Send(answer("200 OK", &"X: y\r\n".repeat(1000), ""));
+    assert_eq!(one(many, &[]).row("/")["error"], "protocol");
+}
+
+/// A server may close a connection that it kept, at any moment; that is no failed try.
+#[test]
+fn a_kept_connection_that_was_closed_costs_no_try() {
+    let site = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/" => links(&["/1", "/2"]),
+        "/1" | "/2" => Act::Cut(answer("200 OK", "Content-Type: text/html\r\n", "bye")),
+        _ => missing(),
+    });
+    let run = site.crawl("/", &["--retries", "0", "--per-host", "1"]);
+    assert_eq!((run.code, run.rows.len()), (0, 3));
+}
+
+#[test]
+fn nobody_there_is_a_broken_root() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let run = run(&[&format!("http://127.0.0.1:{port}/"), "--backoff", "1ms"]);
+    assert_eq!((run.rows[0]["error"].as_str(), run.code), (Some("connect"), 2));
+    assert!(run.stdout.contains("given on the command line"), "{}", run.stdout);
+}
+
+#[test]
+fn a_busy_server_is_left_alone_as_long_as_it_asks() {
+    let site = Fixture::start(|asked: &Asked| match (&*asked.target, asked.times) {
+        ("/", _) => links(&["/busy", "/other"]),
+        ("/busy", 1) => Act::Send(answer("503 Busy", "Retry-After: 1\r\n", "")),
+        ("/busy" | "/other", _) => html(""),
+        _ => missing(),
+    });
+    let begin = Instant::now();
+    let run = site.crawl("/", &["--per-host", "1"]);
+    assert!(begin.elapsed() >= Duration::from_secs(1));
+    assert_eq!(site.asked(), ["GET /", "GET /busy", "GET /busy", "GET /other"]);
+    assert_eq!(run.code, 0);
+    // One that asks for an hour is not waited for.
+    let site = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/" => Act::Send(answer("503 Busy", "Retry-After: 3600\r\n", "")),
+        _ => missing(),
+    });
+    assert_eq!(site.crawl("/", &[]).broken(), [("".into(), "503 Service Unavailable".into())]);
+}
+
+#[test]
+fn a_robots_txt_that_cannot_be_had_forbids_everything() {
+    let site = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/robots.txt" => Act::Send(answer("500 Oops", "", "")),
+        _ => html(""),
+    });
+    let run = site.crawl("/", &["--retries", "1"]);
+    assert_eq!((site.asked().len(), site.asked_for_robots()), (0, 2));
+    assert_eq!(run.rows[0]["error_text"], "robots.txt answered 500");
+}
+
+#[test]
+fn robots_txt_is_looked_for_where_it_redirects_to() {
+    let hops = |most: usize| {
+        let site = Fixture::start(move |asked: &Asked| match &*asked.target {
+            "/robots.txt" => redirect(301, "/robots/1"),
+            "/" => links(&["/private"]),
+            target => {
+                match target.strip_prefix("/robots/").and_then(|hop| hop.parse::<usize>().ok()) {
+                    Some(hop) if hop < most => redirect(302, &format!("/robots/{}", hop + 1)),
+                    Some(_) => Act::Send(answer("200 OK", "", "User-agent: *\nDisallow: /private")),
+                    None => html(""),
+                }
+            }
+        });
+        site.crawl("/", &[]);
+        site.count("GET /private")
+    };
+    assert_eq!((hops(5), hops(6)), (0, 1), "five redirects are followed, more may be given up");
+}
