@@ -153,7 +153,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Pace")]
     ignore_nofollow: bool,
 
-    /// Sent with every request, such as 'Authorization: Bearer ...' (may be repeated)
+    /// Sent to the hosts of the roots, such as 'Authorization: Bearer ...' (may be repeated)
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Requests")]
     header: Vec<String>,
     /// Who crawls: its first word, up to a slash, is also the name looked for in robots.txt
@@ -262,7 +262,9 @@ impl Args {
             use_sitemaps: self.sitemaps,
             token,
             client: ClientSettings {
-                headers: headers(&user_agent, &self.header)?,
+                headers: headers(&user_agent)?,
+                own_headers: own_headers(&self.header)?,
+                own_origins: roots.iter().map(|root| Parts::of(root).origin.to_owned()).collect(),
                 timeout: self.timeout,
                 largest_body: self.max_body,
                 keep_payload: self.warc.is_some(),
@@ -330,14 +332,19 @@ impl Args {
 }
 
 /// What every request carries.
-fn headers(user_agent: &str, more: &[String]) -> Result<HeaderMap, String> {
+fn headers(user_agent: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     let agent = HeaderValue::from_str(user_agent);
     headers.insert(USER_AGENT, agent.map_err(|error| format!("`{user_agent}`: {error}"))?);
     let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5";
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
-    for text in more {
+    Ok(headers)
+}
+
+fn own_headers(texts: &[String]) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for text in texts {
         let problem = || format!("`--header {text}`: say NAME: VALUE, such as 'Accept: text/html'");
         let (name, value) = text.split_once(':').ok_or_else(problem)?;
         let name = HeaderName::try_from(name.trim()).map_err(|_| problem())?;

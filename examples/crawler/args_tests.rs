@@ -42,7 +42,7 @@ fn who_crawls_is_said() {
     assert!(text.starts_with("wheelhouse-crawler/") && text.ends_with(" (+me@example.org)"));
     assert_eq!(agent("--user-agent mybot/2.0"), ("mybot/2.0".into(), "mybot".into()));
     let own = Args::parse_from(["crawler", "http://a/", "--header", "Accept: x/y"]);
-    assert_eq!(own.into_settings().unwrap().client.headers[ACCEPT], "x/y");
+    assert_eq!(own.into_settings().unwrap().client.own_headers[ACCEPT], "x/y");
 }
 
 #[test]

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wheelhouse::EventLoop;
 
 use crate::args::{Args, Task};
@@ -85,7 +86,9 @@ fn serve(address: SocketAddr) -> Result<u8, String> {
     let address = server.address;
     println!("http://{address}/ is the built-in site; http://{address}/c/ is its sound part.");
     let event_loop = EventLoop::new().map_err(|error| error.to_string())?;
-    event_loop.block_on(wheelhouse::signal::ctrl_c()).map_err(|error| error.to_string())?;
+    // The listener needs the loop, so it is made on it.
+    let stopped = event_loop.block_on(async { wheelhouse::signal::ctrl_c().await });
+    stopped.map_err(|error| error.to_string())?;
     Ok(0)
 }
 
@@ -110,6 +113,7 @@ fn crawl(settings: Settings) -> Result<u8, String> {
 }
 
 fn prepare(settings: Settings, live: Arc<Live>) -> Result<Crawl, String> {
+    raise_open_files(settings.concurrency)?;
     let connector =
         Connector::new(settings.connect_timeout, Tls::new(settings.ca_file.as_deref())?);
     let client = Client::new(Pool::new(connector), settings.client.clone());
@@ -147,6 +151,26 @@ fn write(settings: &Settings, summary: &Summary) -> Result<(), String> {
         }
         None => stdout(text.as_bytes()),
     }
+}
+
+/// A request is an open file. The soft limit can be raised, the hard one not.
+fn raise_open_files(concurrency: usize) -> Result<(), String> {
+    // Connections that idle, journals, pictures, the demo's side of each connection.
+    let needed = 2 * concurrency as u64 + 64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|soft| soft >= needed) {
+        return Ok(());
+    }
+    if limit.maximum.is_some_and(|hard| hard < needed) {
+        return Err(format!(
+            "`--concurrency {concurrency}` wants {needed} open files, and {} are allowed: ask for \
+             fewer, or raise the hard limit (ulimit -Hn)",
+            limit.maximum.unwrap_or_default()
+        ));
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised)
+        .map_err(|error| format!("cannot raise the limit of open files to {needed}: {error}"))
 }
 
 /// What this process has used so far.

@@ -112,7 +112,7 @@ fn begin_jobs(
     None
 }
 
-/// Ctrl-C, and what service managers send. A second one ends the program at once.
+/// Ctrl-C, and what service managers send.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

@@ -71,7 +71,7 @@ impl Site {
 fn fault(first: &str, second: &str, number: Option<u32>) -> Reply {
     match (first, number) {
         ("old", Some(number)) => redirect(301, &format!("/c/{number}/")),
-        ("random", _) => redirect(302, "c/4/"),
+        ("random", _) => redirect(302, "../c/4/"),
         ("loop", _) => redirect(302, if second == "a" { "/loop/b" } else { "/loop/a" }),
         ("chain", Some(1)) => html("The end of a chain", "<a href=/c/1/>Back</a>"),
         ("chain", Some(number)) => redirect(307, &format!("/chain/{}", number - 1)),

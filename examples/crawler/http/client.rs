@@ -30,6 +30,9 @@ pub(crate) struct Client {
 pub(crate) struct ClientSettings {
     /// Sent with every request.
     pub(crate) headers: HeaderMap,
+    /// Sent to these origins only: they may hold secrets.
+    pub(crate) own_headers: HeaderMap,
+    pub(crate) own_origins: Vec<String>,
     /// For all of a request: connection, head, body.
     pub(crate) timeout: Duration,
     /// Of a body, decoded.
@@ -96,6 +99,17 @@ impl Client {
         self.read(head, body, is_wanted, &parts, lease).await
     }
 
+    fn headers(&self, origin: &str) -> HeaderMap {
+        let settings = &self.settings;
+        let mut headers = settings.headers.clone();
+        if settings.own_origins.iter().any(|own| own == origin) {
+            for (name, value) in &settings.own_headers {
+                headers.insert(name, value.clone());
+            }
+        }
+        headers
+    }
+
     async fn send(
         &self,
         method: &Method,
@@ -111,7 +125,7 @@ impl Client {
         let mut request: Request<NoBody> = Request::new(Empty::new());
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
-        *request.headers_mut() = self.settings.headers.clone();
+        *request.headers_mut() = self.headers(parts.origin);
         if !is_two {
             let host = HeaderValue::from_str(parts.authority);
             let host = host.map_err(|error| Failure::new(Class::Protocol, error.to_string()))?;

@@ -44,6 +44,8 @@ pub(crate) struct Summary {
     forbidden_by_robots: u64,
     truncated: u64,
     traps: u64,
+    /// The first hundred of them.
+    trap_examples: Vec<String>,
     statuses: BTreeMap<u16, u64>,
     failures: BTreeMap<&'static str, u64>,
     content_types: BTreeMap<String, u64>,
@@ -102,6 +104,7 @@ impl Summary {
             forbidden_by_robots: 0,
             truncated: 0,
             traps: books.trap_count,
+            trap_examples: books.traps.clone(),
             statuses: BTreeMap::new(),
             failures: BTreeMap::new(),
             content_types: BTreeMap::new(),
