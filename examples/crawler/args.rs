@@ -236,6 +236,7 @@ impl Args {
         let roots: Vec<String> =
             self.roots.iter().map(|root| address::from_user(root)).collect::<Result<_, _>>()?;
         self.check_pace(&roots)?;
+        let talk = self.talk();
         let user_agent = self.user_agent();
         let token = user_agent.split(['/', ' ']).next().unwrap_or(NAME).to_owned();
         let manners = |at_once: u16, delay, is_adaptive: bool| Manners {
@@ -284,11 +285,7 @@ impl Args {
                 graph: self.graph,
                 timeline: self.timeline,
             },
-            talk: match (self.quiet, self.verbose) {
-                (true, _) => Talk::Quiet,
-                (false, true) => Talk::Verbose,
-                (false, false) => Talk::Normal,
-            },
+            talk,
             rules: Rules {
                 scope: Scope::new(self.reach, &roots, self.include, self.exclude),
                 traps: traps::Limits {
@@ -302,6 +299,14 @@ impl Args {
             },
             roots,
         })
+    }
+
+    fn talk(&self) -> Talk {
+        match (self.quiet, self.verbose) {
+            (true, _) => Talk::Quiet,
+            (false, true) => Talk::Verbose,
+            (false, false) => Talk::Normal,
+        }
     }
 
     fn user_agent(&self) -> String {
