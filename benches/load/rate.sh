@@ -17,6 +17,8 @@ done
 folder=$(mktemp -d)
 port=$((20000 + RANDOM % 20000))
 trap 'kill "$(cat "$folder/pid")" 2>/dev/null || true; sleep 0.2; rm -rf "$folder"' EXIT
+# nginx reads it as another user.
+chmod 755 "$folder"
 mkdir "$folder/html"
 head -c 612 /dev/zero | tr '\0' x >"$folder/html/index.html"
 cat >"$folder/nginx.conf" <<CONF
