@@ -4,10 +4,13 @@
 //! The map: `args.rs` reads the command line, with `values.rs`, `target.rs`, `workload.rs` and
 //! `expect.rs` for what is written there. `run.rs` conducts a run on its loops, `worker.rs` is what
 //! one of them does; `connection.rs` is one connection, sending by `plan.rs` what `exchange.rs`
-//! (`echo.rs` with `pattern.rs`, `http/`) makes over a `stream.rs`. `record.rs` and `intervals.rs`
-//! keep what was measured, `failure.rs` names what went wrong, `health.rs` watches the generator
-//! itself. `summary.rs` draws the conclusions, `report.rs` and `json.rs` write them; `progress.rs`
-//! paints on a thread of its own; `embedded.rs` is the server when none is given.
+//! (`echo.rs` with `pattern.rs`, `http/`) makes over a `stream.rs`, with `tls.rs` or without;
+//! `http2.rs` is one over HTTP/2, by hyper. `job.rs` is what they share. `record.rs` and
+//! `intervals.rs` keep what was measured, `failure.rs` names what went wrong, `health.rs` watches
+//! the generator itself. `summary.rs` draws the conclusions with `figures.rs`, `search.rs` looks for
+//! the knee, `compare.rs` sets two runs beside each other; `report.rs`, `json.rs`, `files.rs` and
+//! `chart.rs` write. `progress.rs` paints on a thread of its own; `embedded.rs` is the server when
+//! none is given.
 
 #![forbid(unsafe_code)]
 
