@@ -62,10 +62,11 @@ mod imp {
 mod imp {
     use std::io;
 
-    pub(super) type Set = ();
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Set;
 
     pub(super) fn current() -> io::Result<Set> {
-        Ok(())
+        Ok(Set)
     }
 
     pub(super) fn set(_: &Set) -> io::Result<()> {
@@ -76,5 +77,7 @@ mod imp {
         None
     }
 
-    pub(super) fn only(_: usize) -> Set {}
+    pub(super) fn only(_: usize) -> Set {
+        Set
+    }
 }
