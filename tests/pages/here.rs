@@ -62,6 +62,7 @@ items! {
     net::ToSocketAddrs,
     net::copy,
     net::copy_bidirectional,
+    net::send_file,
     net::lookup_host,
     net::tcp::ReuniteError,
     net::unix::ReuniteError,
