@@ -124,7 +124,7 @@ struct TargetArgs {
     /// The same as an option
     #[arg(long, value_name = "TARGET", conflicts_with = "address")]
     target: Option<String>,
-    /// Targets from a file, one a line as [METHOD] TARGET, asked for in turn; connections are dealt
+    /// Targets from a file, one a line as TARGET or METHOD TARGET, asked for in turn; connections are dealt
     /// out over their hosts
     #[arg(long, value_name = "FILE", conflicts_with_all = ["address", "target"])]
     targets: Option<PathBuf>,
