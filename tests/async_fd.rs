@@ -10,15 +10,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use socket2::SockRef;
-use support::{GUARD, kind_of, poll_once, run_checked, socket_pair};
+use support::{GUARD, kind_of, poll_once, run_checked_on, socket_pair};
 use wheelhouse::io::{AsyncFd, Interest, Ready};
 use wheelhouse::time::timeout;
-use wheelhouse::{spawn, yield_now};
+use wheelhouse::{Builder, EventLoop, SelectorKind, spawn, yield_now};
 
 /// Runs on a fresh loop, with an end to waiting, and checks that nothing is left.
 #[track_caller]
 fn run<F: Future>(future: F) -> F::Output {
-    run_checked(async { timeout(GUARD, future).await.expect("it hangs") })
+    run_on(EventLoop::builder(), future)
+}
+
+#[track_caller]
+fn run_on<F: Future>(builder: Builder, future: F) -> F::Output {
+    run_checked_on(builder, async { timeout(GUARD, future).await.expect("it hangs") })
 }
 
 fn pair() -> (AsyncFd<TcpStream>, TcpStream) {
@@ -101,7 +106,16 @@ fn only_the_bits_that_are_named_are_cleared() {
         assert!(poll_once(fd.writable()).is_ready());
         assert!(poll_once(fd.readable()).is_pending());
         assert!(format!("{:?}", fd.writable().await.unwrap()).contains("WRITABLE"));
-        // The end of the stream comes with its last bytes: clearing those leaves it.
+    });
+}
+
+/// The end of a stream comes with its last bytes, and clearing those leaves it. `polling` does not
+/// tell the two apart.
+#[test]
+fn the_end_of_a_stream_stays_when_its_bytes_are_cleared() {
+    let mio = EventLoop::builder().selector(SelectorKind::Mio);
+    run_on(mio, async {
+        let (fd, mut theirs) = pair();
         theirs.write_all(b"y").unwrap();
         drop(theirs);
         loop {
