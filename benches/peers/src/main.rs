@@ -24,7 +24,7 @@ static ALLOCATOR: measure::CountingAllocator = measure::CountingAllocator;
 
 const USAGE: &str = "\
 peers [SCENARIO...] [--rounds N] [--quick] [--only CONTENDER,...] [--json FILE] [--list]
-peers picture FILE.json          (the README's picture from a run's JSON, to stdout)
+peers picture timers|memory FILE.json    (a picture of the README from a run's JSON, to stdout)
 peers echo-server CONTENDER [--transport tcp|unix|udp] [--port N] [--buffer BYTES] [--idle] [--cpu N]
 
 A scenario is named by any prefix (`echo` is all of the echo scenarios); without one, all run.
@@ -100,10 +100,11 @@ fn run_child(words: &[String]) -> Result<(), String> {
 }
 
 fn picture_of(words: &[String]) -> Result<(), String> {
-    let [file] = words else { return Err(USAGE.into()) };
+    let [name, file] = words else { return Err(USAGE.into()) };
+    let picture = picture::ALL.iter().find(|picture| picture.name == name).ok_or(USAGE)?;
     let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
     let run = serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
-    print!("{}", picture::draw(&run)?);
+    print!("{}", picture.draw(&run)?);
     Ok(())
 }
 

@@ -1,89 +1,158 @@
-//! The picture of the README: how late a sleep of 1 ms ends, from the JSON of a run.
+//! The pictures of the README, from the JSON of a run: how late a sleep ends, and what an idle connection holds.
 //!
-//! An SVG by hand, with colours for light and dark pages. The axis is logarithmic, or tokio's bar would be all there is
-//! to see.
+//! Both are bars, a row a contender, as SVG by hand, with colours for light and dark pages. The axis is logarithmic, or
+//! the longest bar would be all there is to see.
 
 use serde_json::Value;
 use std::fmt::Write as _;
 
-const METRIC: &str = "1ms_p50";
 const LEFT: f64 = 150.0;
 const WIDTH: f64 = 520.0;
 const ROW: f64 = 30.0;
 const TOP: f64 = 74.0;
-const DECADES: f64 = 3.5;
-/// The axis begins here, in microseconds.
-const FIRST: f64 = 1.0;
 
 const STYLE: &str = "\
 text { font: 14px system-ui, sans-serif; fill: #24292f }
 .small { font-size: 12px; fill: #57606a }
 .title { font-size: 16px; font-weight: 600 }
-.idle { fill: #8c959f } .busy { fill: #d0d7de } .ours.idle { fill: #0969da } .ours.busy { fill: #80b8f0 }
+.main { fill: #8c959f } .side { fill: #d0d7de } .ours.main { fill: #0969da } .ours.side { fill: #80b8f0 }
 .axis { stroke: #d0d7de }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .small { fill: #9198a1 } .axis { stroke: #3d444d }
-  .idle { fill: #656c76 } .busy { fill: #3d444d } .ours.idle { fill: #4493f8 } .ours.busy { fill: #1f4f8f }
+  .main { fill: #656c76 } .side { fill: #3d444d } .ours.main { fill: #4493f8 } .ours.side { fill: #1f4f8f }
 }";
 
-/// The SVG of a run that had `sleep` and `sleep-busy` in it.
-pub fn draw(run: &Value) -> Result<String, String> {
-    let contenders = run["scenarios"]["sleep"]["contenders"].as_object();
-    let contenders = contenders.ok_or("the file has no scenario `sleep`: run it with --json first")?;
-    let mut rows: Vec<(&str, f64, Option<f64>)> = Vec::new();
-    for (name, of) in contenders {
-        let Some(idle) = of["metrics"][METRIC]["median"].as_f64() else { continue };
-        let busy = &run["scenarios"]["sleep-busy"]["contenders"][name]["metrics"][METRIC]["median"];
-        rows.push((name, idle, busy.as_f64()));
-    }
-    rows.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let height = TOP + rows.len() as f64 * ROW + 40.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" role=\"img\" \
-         aria-label=\"How late a sleep of 1 ms ends\">\n<style>\n{STYLE}\n</style>\n\
-         <text class=\"title\" x=\"12\" y=\"26\">How late a sleep of 1 ms ends</text>\n\
-         <text class=\"small\" x=\"12\" y=\"46\">median, microseconds, logarithmic; dark: on an idle loop, \
-         light: beside 100 busy connections</text>\n"
-    );
-    axis(&mut svg, height);
-    for (at, (name, idle, busy)) in rows.iter().enumerate() {
-        row(&mut svg, TOP + at as f64 * ROW, name, *idle, *busy);
-    }
-    svg.push_str("</svg>\n");
-    Ok(svg)
+/// What a picture shows, and where it is found in the JSON.
+pub struct Picture {
+    pub name: &'static str,
+    title: &'static str,
+    legend: &'static str,
+    /// Scenario and metric of the thick bar.
+    main: (&'static str, &'static str),
+    /// Of the thin one below it.
+    side: Option<(&'static str, &'static str)>,
+    unit: &'static str,
+    /// What the hand-written contender is called here.
+    raw: &'static str,
+    /// The axis: where it begins, and for how many powers of ten it goes on.
+    first: f64,
+    decades: f64,
 }
 
-fn axis(svg: &mut String, height: f64) {
-    for (mark, label) in [(1.0, "1"), (10.0, "10"), (100.0, "100"), (1000.0, "1,000")] {
-        let x = LEFT + length(mark);
-        let (from, to) = (TOP - 10.0, height - 30.0);
-        let _ = write!(
-            svg,
-            "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{from}\" y2=\"{to}\"/>\n\
-             <text class=\"small\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{label} µs</text>\n",
-            height - 14.0
+pub const ALL: [Picture; 2] = [
+    Picture {
+        name: "timers",
+        title: "How late a sleep of 1 ms ends",
+        legend: "median, microseconds, logarithmic; dark: on an idle loop, light: beside 100 busy connections",
+        main: ("sleep", "1ms_p50"),
+        side: Some(("sleep-busy", "1ms_p50")),
+        unit: "µs",
+        raw: "timerfd by hand",
+        first: 1.0,
+        decades: 3.5,
+    },
+    Picture {
+        name: "memory",
+        title: "What an idle connection holds",
+        legend: "bytes of memory a connection, 5,000 echo clients that say nothing; logarithmic",
+        main: ("idle", "private_dirty"),
+        side: None,
+        unit: "B",
+        raw: "epoll by hand",
+        first: 10.0,
+        decades: 3.5,
+    },
+];
+
+impl Picture {
+    /// The SVG of a run that had the scenarios in it.
+    pub fn draw(&self, run: &Value) -> Result<String, String> {
+        let rows = self.rows(run)?;
+        let Picture { title, legend, .. } = self;
+        let height = TOP + rows.len() as f64 * ROW + 40.0;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" role=\"img\" \
+             aria-label=\"{title}\">\n<style>\n{STYLE}\n</style>\n\
+             <text class=\"title\" x=\"12\" y=\"26\">{title}</text>\n\
+             <text class=\"small\" x=\"12\" y=\"46\">{legend}</text>\n"
         );
+        self.axis(&mut svg, height);
+        for (at, row) in rows.iter().enumerate() {
+            self.row(&mut svg, TOP + at as f64 * ROW, row);
+        }
+        svg.push_str("</svg>\n");
+        Ok(svg)
+    }
+
+    /// Name, thick bar and thin bar, the shortest first.
+    fn rows<'a>(&self, run: &'a Value) -> Result<Vec<(&'a str, f64, Option<f64>)>, String> {
+        let median = |(scenario, metric): (&str, &str), name: &str| {
+            run["scenarios"][scenario]["contenders"][name]["metrics"][metric]["median"].as_f64()
+        };
+        let scenario = self.main.0;
+        let contenders = run["scenarios"][scenario]["contenders"].as_object();
+        let contenders =
+            contenders.ok_or_else(|| format!("the file has no scenario `{scenario}`: run it with --json first"))?;
+        let mut rows: Vec<_> = contenders
+            .keys()
+            .filter_map(|name| {
+                let side = self.side.and_then(|side| median(side, name));
+                Some((name.as_str(), median(self.main, name)?, side))
+            })
+            .collect();
+        rows.sort_by(|a, b| a.1.total_cmp(&b.1));
+        Ok(rows)
+    }
+
+    fn axis(&self, svg: &mut String, height: f64) {
+        let mut mark = self.first;
+        while self.length(mark) <= WIDTH {
+            let x = LEFT + self.length(mark);
+            let (from, to) = (TOP - 10.0, height - 30.0);
+            let _ = write!(
+                svg,
+                "<line class=\"axis\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{from}\" y2=\"{to}\"/>\n\
+                 <text class=\"small\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{}\">{} {}</text>\n",
+                height - 14.0,
+                grouped(mark),
+                self.unit
+            );
+            mark *= 10.0;
+        }
+    }
+
+    fn row(&self, svg: &mut String, y: f64, &(name, main, side): &(&str, f64, Option<f64>)) {
+        let ours = if name == "wheelhouse" { " ours" } else { "" };
+        let shown = if name == "raw" { self.raw } else { name };
+        let _ = writeln!(svg, "<text text-anchor=\"end\" x=\"{}\" y=\"{}\">{shown}</text>", LEFT - 12.0, y + 15.0);
+        let thick = if self.side.is_some() { 12.0 } else { 20.0 };
+        for (value, class, y, thick) in [(Some(main), "main", y, thick), (side, "side", y + 12.0, 8.0)] {
+            let Some(value) = value else { continue };
+            let _ = writeln!(
+                svg,
+                "<rect class=\"{class}{ours}\" x=\"{LEFT}\" y=\"{y}\" width=\"{:.1}\" height=\"{thick}\"/>",
+                self.length(value)
+            );
+        }
+        let figures = side.map_or(grouped(main), |side| format!("{} / {}", grouped(main), grouped(side)));
+        let x = LEFT + self.length(main.max(side.unwrap_or(0.0))) + 8.0;
+        let _ = writeln!(svg, "<text class=\"small\" x=\"{x:.1}\" y=\"{}\">{figures}</text>", y + 14.0);
+    }
+
+    fn length(&self, value: f64) -> f64 {
+        (value.max(self.first) / self.first).log10() / self.decades * WIDTH
     }
 }
 
-fn row(svg: &mut String, y: f64, name: &str, idle: f64, busy: Option<f64>) {
-    let ours = if name == "wheelhouse" { " ours" } else { "" };
-    let shown = if name == "raw" { "timerfd by hand" } else { name };
-    let _ = writeln!(svg, "<text text-anchor=\"end\" x=\"{}\" y=\"{}\">{shown}</text>", LEFT - 12.0, y + 15.0);
-    let bars = [(Some(idle), "idle", y, 12.0), (busy, "busy", y + 12.0, 8.0)];
-    for (late, class, y, thick) in bars {
-        let Some(late) = late else { continue };
-        let _ = writeln!(
-            svg,
-            "<rect class=\"{class}{ours}\" x=\"{LEFT}\" y=\"{y}\" width=\"{:.1}\" height=\"{thick}\"/>",
-            length(late)
-        );
+/// 1234.4 as "1,234".
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
     }
-    let figures = busy.map_or(format!("{idle:.0}"), |busy| format!("{idle:.0} / {busy:.0}"));
-    let x = LEFT + length(idle.max(busy.unwrap_or(0.0))) + 8.0;
-    let _ = writeln!(svg, "<text class=\"small\" x=\"{x:.1}\" y=\"{}\">{figures}</text>", y + 14.0);
-}
-
-fn length(microseconds: f64) -> f64 {
-    (microseconds.max(FIRST) / FIRST).log10() / DECADES * WIDTH
+    text
 }
