@@ -20,7 +20,9 @@ use crate::task::JoinError;
 use crate::task::table::{About, Kind};
 
 /// A way to a loop from any thread: spawn on it, have it call something, stop it. Cheap to clone;
-/// it does not keep the loop alive.
+/// it does not keep the loop alive. It does keep two of its descriptors open (the selector's and
+/// the one that wakes it), as do wakers and join handles: let go of those that outlive their loop
+/// where loops come and go.
 ///
 /// # Examples
 ///

@@ -13,7 +13,8 @@ use crate::time::wheel::Tick;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Tasks that had not finished and were cancelled.
+    /// Tasks that had not finished and were cancelled. Callbacks that were still to run are not
+    /// among them.
     pub cancelled: usize,
     /// What did not stop within the grace.
     pub left: Vec<LeftBehind>,
@@ -51,7 +52,8 @@ impl ShutdownReport {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tasks cancelled in {:?}", self.cancelled, self.took)?;
+        let plural = if self.cancelled == 1 { "" } else { "s" };
+        write!(f, "{} task{plural} cancelled in {:?}", self.cancelled, self.took)?;
         for left in &self.left {
             match left.kind {
                 LeftKind::BlockingJob => write!(f, "; a blocking job did not stop: spawned")?,
@@ -70,6 +72,7 @@ impl LoopState {
         let started = Instant::now();
         self.closing.set(true);
         let cancelled = self.tasks.unfinished();
+        let tasks = cancelled.iter().filter(|&&key| !self.tasks.is_callback(key)).count();
         for &key in &cancelled {
             self.cancel(key);
         }
@@ -91,7 +94,7 @@ impl LoopState {
         }
         let jobs = self.blocking.locations().into_iter();
         let left = jobs.map(|location| LeftBehind { kind: LeftKind::BlockingJob, location });
-        ShutdownReport { cancelled: cancelled.len(), left: left.collect(), took: started.elapsed() }
+        ShutdownReport { cancelled: tasks, left: left.collect(), took: started.elapsed() }
     }
 
     /// Lets everything go. What is dropped is user code: no borrow is held, and a panic goes no

@@ -29,7 +29,7 @@
 //!   `WHEELHOUSE_SEED=<seed> cargo test <name>` has the same order again.
 //! * **Nothing may be left behind**: when the future is ready, all tasks that can still run do, and
 //!   then a task, a timer or a source that is there fails the test, which says where it was made;
-//!   so does a blocking job that does not end.
+//!   so does a blocking job that does not end ([`Test::grace`]).
 //! * **No panic goes unread**: a task that panicked and that nobody awaited fails the test.
 //! * **A test that hangs fails**, after a minute of real time, and says who waits for what.
 //!
@@ -55,8 +55,9 @@ const SEED_VARIABLE: &str = "WHEELHOUSE_SEED";
 /// In real time, on the slowest machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What blocking jobs that nobody waits for are given to end.
-const GRACE: Duration = Duration::from_secs(1);
+/// What blocking jobs that nobody waits for are given to end, in real time. A test that passes waits
+/// for them and no longer; only one that fails waits for so long.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Turns in which what can still run does; a task that never rests is left behind.
 const LAST_TURNS: usize = 1000;
@@ -118,6 +119,7 @@ pub struct Test {
     builder: Builder,
     is_drawn: bool,
     time_limit: Duration,
+    grace: Duration,
     reads_panics: bool,
 }
 
@@ -143,7 +145,7 @@ impl Test {
 
     /// A test on a loop with these settings, its clock among them.
     pub fn on(builder: Builder) -> Test {
-        Test { builder, is_drawn: true, time_limit: TIME_LIMIT, reads_panics: true }
+        Test { builder, is_drawn: true, time_limit: TIME_LIMIT, grace: GRACE, reads_panics: true }
     }
 
     /// Runs on the system's clock.
@@ -174,6 +176,13 @@ impl Test {
     /// How long it may take in real time. Default: a minute.
     pub fn time_limit(mut self, limit: Duration) -> Test {
         self.time_limit = limit;
+        self
+    }
+
+    /// How long, in real time, a blocking job may run on that nobody awaits any more, until it counts
+    /// as left behind. A test whose jobs end is over when they do. Default: 10 s.
+    pub fn grace(mut self, grace: Duration) -> Test {
+        self.grace = grace;
         self
     }
 
@@ -236,7 +245,7 @@ impl Test {
         };
         let watch = self.reads_panics.then(Watch::new);
         let output = drive(&event_loop, future, self.time_limit)?;
-        let found = what_is_left(event_loop, watch);
+        let found = what_is_left(event_loop, watch, self.grace);
         if found.is_empty() { Ok(output) } else { Err(Failure::Told(found)) }
     }
 }
@@ -286,7 +295,7 @@ fn who_waits(event_loop: &EventLoop, limit: Duration) -> String {
 }
 
 /// Lets everything run that still can, closes the loop, and says what was left.
-fn what_is_left(event_loop: EventLoop, watch: Option<Watch>) -> String {
+fn what_is_left(event_loop: EventLoop, watch: Option<Watch>, grace: Duration) -> String {
     let mut text = String::new();
     let state = event_loop.state();
     state.clock.set_paused(true);
@@ -305,7 +314,7 @@ fn what_is_left(event_loop: EventLoop, watch: Option<Watch>) -> String {
         }
     }
     let mut left = state.left_behind();
-    let report = event_loop.shutdown(GRACE);
+    let report = event_loop.shutdown(grace);
     let jobs = report.left.iter().map(|left| left.location);
     left.extend(jobs.map(|at| format!("a blocking job that does not end, spawned at {at}")));
     if !left.is_empty() {

@@ -54,6 +54,17 @@ fn an_idle_loop_shuts_down_at_once_and_clean() {
 }
 
 #[test]
+fn a_report_counts_tasks_and_no_callbacks() {
+    let (event_loop, ()) = loop_with(|| {
+        call_later(GUARD, || ());
+        drop(spawn(pending::<()>()));
+    });
+    let report = event_loop.shutdown(GUARD);
+    assert_eq!(report.cancelled, 1);
+    assert!(report.to_string().starts_with("1 task cancelled in "), "{report}");
+}
+
+#[test]
 fn an_expendable_job_that_hangs_is_neither_waited_for_nor_reported() {
     let (started, starts) = mpsc::channel();
     let (open, gate) = mpsc::channel::<()>();

@@ -350,7 +350,7 @@ fn a_shield_gives_output_and_panic_and_has_a_way_through() {
         let through = shield(pending::<()>());
         through.abort_handle().cancel();
         let text = spawn(through).await.unwrap_err().to_string();
-        assert!(text.contains("`shield` was awaited where its children cannot give"), "{text}");
+        assert!(text.contains("`shield` was awaited for an output that will never be"), "{text}");
         let task = shield(ready(2)).into_handle();
         assert_eq!(task.await.unwrap(), 2);
     });

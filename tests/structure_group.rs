@@ -362,6 +362,61 @@ fn a_soft_end_lets_those_stop_who_can_and_names_those_who_do_not() {
     });
 }
 
+/// Tasks may tidy up with the help of others.
+#[test]
+fn a_soft_end_counts_who_stopped_also_when_more_are_spawned_meanwhile() {
+    run_virtual(async {
+        let report = TaskGroup::run(async |group| {
+            for _ in 0..2 {
+                let inner = group.clone();
+                group.spawn(async move {
+                    inner.cancelled().await;
+                    inner.spawn(pending::<()>());
+                    inner.spawn(nap_unit(1));
+                });
+            }
+            group.spawn(async {}).await.unwrap();
+            Ok::<_, Infallible>(group.cancel_with(2 * SECOND).await)
+        });
+        let report = report.await.unwrap();
+        assert_eq!((report.stopped, report.left.len()), (4, 2), "{report}");
+    });
+}
+
+#[test]
+fn a_soft_end_that_is_cut_short_names_who_was_dropped() {
+    for fails in [false, true] {
+        run_virtual(async {
+            let report = Rc::new(RefCell::new(None));
+            let (seen, start) = (report.clone(), Instant::now());
+            let run = TaskGroup::run(async |group| {
+                group.spawn(group.cancelled());
+                group.spawn(pending::<()>());
+                let inner = group.clone();
+                group.spawn(async move {
+                    inner.cancelled().await;
+                    nap(1).await;
+                    if fails {
+                        return Err(io::Error::other("cut"));
+                    }
+                    inner.cancel();
+                    Ok(())
+                });
+                let asked = group.cancel_with(9 * SECOND);
+                drop(spawn(async move { *seen.borrow_mut() = Some(asked.await) }));
+                pending::<()>().await;
+            });
+            assert_eq!(run.await.unwrap_err().is_cancelled(), !fails);
+            assert_took(start, 1);
+            yield_now().await;
+            let report: CancelReport = report.take().unwrap();
+            // The one that failed, or asked for the end and then returned, is no such task.
+            assert_eq!((report.stopped, report.left.len()), (2, 1), "{report}");
+            assert!(!report.is_clean());
+        });
+    }
+}
+
 #[test]
 fn a_soft_end_is_over_early_when_all_stop() {
     run_virtual(async {

@@ -90,6 +90,13 @@ fn every_way_to_make_child_tasks_inherits() {
             s.spawn(async { assert_eq!(NAME.get(), "all") });
         })
         .await;
+        // Callbacks run in the context in which they were asked for, as asyncio's do.
+        let (soon, has_run) = wheelhouse::completion();
+        wheelhouse::call_soon(|| soon.complete(NAME.try_get()));
+        assert_eq!(has_run.await, Ok(Ok("all")));
+        let (later, has_run) = wheelhouse::completion();
+        wheelhouse::call_later(Duration::from_micros(1), || later.complete(NAME.try_get()));
+        assert_eq!(has_run.await, Ok(Ok("all")));
     }));
 }
 

@@ -235,6 +235,63 @@ fn join_all_passes_a_panic_on_and_cancels_the_rest() {
         assert_eq!(catching(set.join_all()).await.unwrap_err(), "all");
         yield_now().await;
         assert_eq!(trace.take(), "rest");
+        let mut set = JoinSet::new();
+        set.spawn(pending::<()>());
+        set.abort_all();
+        let text = catching(set.join_all()).await.unwrap_err();
+        for part in ["`JoinSet::join_all` was awaited", "was cancelled. It expects", "await"] {
+            assert!(text.contains(part), "{text}");
+        }
+    });
+}
+
+/// Row 43: what has ended is ready, and there may be much of it.
+#[test]
+fn thousands_that_have_ended_are_taken_in_portions() {
+    run_checked(async {
+        let count = rounds(10_000, 1000);
+        let rest = Rc::new(Cell::new(0));
+        let beside = || {
+            let rest = rest.clone();
+            rest.set(0);
+            spawn(async move {
+                loop {
+                    rest.set(rest.get() + 1);
+                    yield_now().await;
+                }
+            })
+        };
+        let portions = count / 128 - 1;
+        let mut set: JoinSet<usize> = (0..count).map(|n| async move { n }).collect();
+        while set.len() == count && set.try_join_next().is_none() {
+            yield_now().await;
+        }
+        for _ in 0..count / 64 {
+            yield_now().await;
+        }
+        let other = beside();
+        while let Some(ended) = set.join_next().await {
+            ended.unwrap();
+        }
+        assert!(rest.get() >= portions, "{} turns of others in {count} ends", rest.get());
+        other.cancel();
+        let handles: Vec<_> = (0..count).map(|n| spawn(async move { n })).collect();
+        for _ in 0..count / 64 {
+            yield_now().await;
+        }
+        let other = beside();
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        assert!(rest.get() >= portions, "{} turns of others in {count} handles", rest.get());
+        other.cancel();
+        // Without waiting, all that is there is taken at once.
+        let mut set: JoinSet<usize> = (0..count).map(|n| async move { n }).collect();
+        for _ in 0..count / 64 {
+            yield_now().await;
+        }
+        while set.try_join_next().is_some() {}
+        assert!(set.is_empty());
     });
 }
 

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::future::{Future, pending, ready};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -124,6 +125,49 @@ fn children_are_cancelled_with_their_parent_and_not_the_other_way_round() {
     root.cancel();
     assert_eq!(cancelled([&root, &left, &leaf, &right]), [true; 4]);
     assert!(root.child().is_cancelled() && leaf.child().is_cancelled());
+}
+
+/// Who hears of a cancelled token finds those below it cancelled as well.
+#[test]
+fn all_tokens_are_cancelled_before_anybody_is_woken() {
+    struct Look(CancelToken, AtomicBool);
+    impl Wake for Look {
+        fn wake(self: Arc<Self>) {
+            self.1.store(self.0.is_cancelled(), Ordering::SeqCst);
+        }
+    }
+    let root = CancelToken::new();
+    let look = Arc::new(Look(root.child().child(), AtomicBool::new(false)));
+    let mut cancelled = root.cancelled();
+    assert!(poll_with(&mut cancelled, &Waker::from(look.clone())).is_pending());
+    root.cancel();
+    assert!(look.1.load(Ordering::SeqCst));
+}
+
+/// A waker is foreign code: one that panics must not keep the news from those behind it.
+#[test]
+fn a_waker_that_panics_hurts_nobody_else() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker, as it should");
+        }
+    }
+    let panics = Waker::from(Arc::new(Panics));
+    let (count, counts) = WakeCount::new();
+    let root = CancelToken::new();
+    let (mut first, mut second, child) = (root.cancelled(), root.cancelled(), root.child());
+    assert!(poll_with(&mut first, &panics).is_pending());
+    assert!(poll_with(&mut second, &counts).is_pending());
+    root.cancel();
+    assert!(count.get() == 1 && child.is_cancelled());
+
+    let (completer, mut first) = completion::<u32>();
+    let mut second = first.clone();
+    assert!(poll_with(&mut first, &panics).is_pending());
+    assert!(poll_with(&mut second, &counts).is_pending());
+    completer.complete(7);
+    assert_eq!((count.get(), poll_with(&mut second, &counts)), (2, Poll::Ready(Ok(7))));
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn a_blocking_job_that_does_not_end_fails_the_test() {
     let (open, gate) = mpsc::channel::<()>();
     let mut place = String::new();
     let text = panic_of(|| {
-        testing::run(async {
+        Test::new().grace(Duration::from_millis(20)).run(async {
             let (started, wait) = mpsc::channel();
             place = here(1);
             let job = spawn_blocking(move || {

@@ -9,11 +9,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::structure::waiting::{Place, Waiting};
+use crate::structure::waiting::{Place, Waiting, wake_all};
 
 /// A request to stop. Clones are the same token; a [`child`](Self::child) is cancelled with its
 /// parent, but not the other way round.
@@ -81,19 +81,21 @@ impl CancelToken {
         CancelToken { node }
     }
 
-    /// Cancels this token and all below it, for good, and wakes who waits for that. From any
+    /// Cancels this token and all below it, for good, and then wakes who waits for that. From any
     /// thread.
     pub fn cancel(&self) {
         let mut to_cancel = VecDeque::from([self.node.clone()]);
+        let mut to_wake = Vec::new();
         while let Some(node) = to_cancel.pop_front() {
             let mut state = node.lock();
             state.is_cancelled = true;
-            let waiting = state.waiting.take();
+            to_wake.extend(state.waiting.take());
             let children = std::mem::take(&mut state.children);
             drop(state);
             to_cancel.extend(children.values().filter_map(Weak::upgrade));
-            waiting.for_each(Waker::wake);
         }
+        // Whoever hears of one token finds all of them cancelled.
+        wake_all(to_wake.into_iter());
     }
 
     /// Whether it was cancelled.

@@ -6,12 +6,11 @@
 //! that are left.
 
 use std::fmt;
-use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use crate::current;
 use crate::structure::ready::ReadyList;
 use crate::table::{Key, Table};
 use crate::task::{Id, JoinError, JoinHandle};
@@ -69,9 +68,14 @@ impl<T> Children<T> {
 
 impl<T: 'static> Children<T> {
     /// The next child that has ended, in the order of their ends; `None` if there are no children.
+    /// However many have ended, others get their turn: it is within what one poll of a task may do.
     pub(crate) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Ended<T>>> {
         if self.is_empty() {
             return Poll::Ready(None);
+        }
+        if current::get().is_some_and(|state| state.polled.is_spent()) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.list.set_parent(cx.waker());
         match self.try_next() {
@@ -94,7 +98,7 @@ impl<T: 'static> Children<T> {
         let child = self.handles.get_mut(key)?;
         // Afterwards the handle no longer knows whose it was.
         let id = child.handle.id();
-        let polled = Pin::new(&mut child.handle).poll(&mut Context::from_waker(&child.waker));
+        let polled = child.handle.poll_within(&Context::from_waker(&child.waker), true);
         let Poll::Ready(result) = polled else { return None };
         self.handles.remove(key);
         Some(Ended { place: key.index(), id, result })
@@ -119,6 +123,10 @@ pub(crate) fn output_of<T>(result: Result<T, JoinError>, what: &str) -> T {
     match result.map_err(JoinError::try_into_panic) {
         Ok(output) => output,
         Err(Ok(payload)) => resume_unwind(payload),
+        Err(Err(error)) if error.is_cancelled() => panic!(
+            "`{what}` was awaited for an output that will never be: {error}. It expects children \
+             that nobody cancels; await their handles where one may be, which give an error then."
+        ),
         Err(Err(error)) => panic!(
             "`{what}` was awaited where its children cannot give their outputs ({error}). Await it \
              in a task of the loop that made it, while that loop is open."

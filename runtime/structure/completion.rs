@@ -10,10 +10,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use crate::reply::{ReplySender, reply};
-use crate::structure::waiting::{Place, Waiting};
+use crate::structure::waiting::{Place, Waiting, wake_all};
 use crate::task::Builder;
 
 /// Makes a value to come: one end gives it, the other and its clones await it.
@@ -50,7 +50,7 @@ impl<T> State<T> {
             return drop(second);
         }
         let waiting = self.waiting.borrow_mut().take();
-        waiting.for_each(Waker::wake);
+        wake_all(waiting);
     }
 }
 

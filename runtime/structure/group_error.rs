@@ -222,9 +222,10 @@ impl fmt::Debug for GroupFailure {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CancelReport {
-    /// Tasks that ended by themselves.
+    /// Tasks that ended by themselves since they were asked, those spawned meanwhile among them.
     pub stopped: usize,
-    /// Tasks that had not when the grace was over, and were dropped.
+    /// Tasks that had not when the grace was over, or was cut short by a failure or by
+    /// [`TaskGroup::cancel`](crate::TaskGroup::cancel), and were dropped.
     pub left: Vec<GroupTask>,
     /// Whether the group's body was one of those who did not stop.
     pub body_left: bool,
@@ -239,7 +240,8 @@ impl CancelReport {
 
 impl fmt::Display for CancelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tasks stopped", self.stopped)?;
+        let plural = if self.stopped == 1 { "" } else { "s" };
+        write!(f, "{} task{plural} stopped", self.stopped)?;
         if self.body_left {
             f.write_str("; the body did not stop")?;
         }

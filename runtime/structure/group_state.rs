@@ -14,7 +14,7 @@ use std::task::Waker;
 
 use crate::structure::cancel::CancelToken;
 use crate::structure::group_error::{CancelReport, Cause, GroupFailure, GroupTask};
-use crate::structure::waiting::{Place, Waiting};
+use crate::structure::waiting::{Place, Waiting, wake_all};
 use crate::table::{Key, Table};
 use crate::task::{AbortHandle, Id};
 use crate::time::Instant;
@@ -36,6 +36,9 @@ struct Record {
     deadline: Option<Instant>,
     /// Tasks that asked for the soft end: they wait for the others and are not stopped.
     exempt: Vec<Id>,
+    /// How many tasks have ended by themselves.
+    stopped: usize,
+    /// Those who had to be stopped, though they were asked.
     left: Vec<GroupTask>,
     body_left: bool,
     owner: Option<Waker>,
@@ -64,8 +67,16 @@ struct Body {
 }
 
 pub(crate) struct Member {
-    pub(crate) task: GroupTask,
-    pub(crate) abort: AbortHandle,
+    task: GroupTask,
+    abort: AbortHandle,
+    /// It is dropped, whatever it does.
+    is_cut: bool,
+}
+
+impl Member {
+    pub(crate) fn new(task: GroupTask, abort: AbortHandle) -> Member {
+        Member { task, abort, is_cut: false }
+    }
 }
 
 impl GroupState {
@@ -84,10 +95,18 @@ impl GroupState {
         record.stage == Stage::Open
     }
 
-    /// The task has ended, whichever way.
-    pub(crate) fn leave(&self, key: Key) {
+    /// The task has ended, whichever way; `has_returned`, if it came to its own end.
+    pub(crate) fn leave(&self, key: Key, has_returned: bool) {
         let mut record = self.lock();
-        let member = record.members.remove(key);
+        let member = record.members.remove(key).flatten();
+        if let Some(Member { task, is_cut, .. }) = &member {
+            if *is_cut && has_returned {
+                // In the very poll in which the rest was ended.
+                record.left.retain(|left| left.id != task.id);
+            }
+            let counts = (has_returned || !is_cut) && !record.exempt.contains(&task.id);
+            record.stopped += usize::from(counts);
+        }
         if record.members.len() <= record.exempt.len() {
             self.tell(record);
         } else {
@@ -101,6 +120,7 @@ impl GroupState {
         let mut record = self.lock();
         let member = key.and_then(|key| record.members.get(key)?.as_ref());
         let task = member.map(|member| member.task.clone());
+        let id = task.as_ref().map(|task| task.id);
         let failure = GroupFailure { task, cause };
         if record.is_disowned {
             drop(record);
@@ -108,7 +128,7 @@ impl GroupState {
         }
         record.failures.push(failure);
         record.body.must_go = true;
-        self.cancel_all(record);
+        self.cancel_all(record, id);
     }
 
     /// Cancels the tasks, and the body unless it is the one who asks.
@@ -118,11 +138,11 @@ impl GroupState {
             return;
         }
         record.body.must_go |= !record.body.is_polled;
-        self.cancel_all(record);
+        self.cancel_all(record, None);
     }
 
     /// The soft end: everybody is asked, and whoever is left at the deadline is stopped. How many
-    /// tasks were asked.
+    /// tasks have ended by themselves before.
     pub(crate) fn ask_to_stop(&self, deadline: Instant, asks: Option<Id>) -> usize {
         let mut record = self.lock();
         let is_member = |id: &Id| record.others(&[]).any(|member| member.task.id == *id);
@@ -134,26 +154,21 @@ impl GroupState {
             let earliest = record.deadline.map_or(deadline, |before| before.min(deadline));
             record.deadline = Some(earliest);
         }
-        let asked = record.others(&record.exempt).count();
+        let stopped = record.stopped;
         self.tell(record);
         self.token.cancel();
-        asked
+        stopped
     }
 
     /// The deadline has come: stops who is left, and remembers who that was.
     pub(crate) fn stop_the_rest(&self) {
         let mut record = self.lock();
         record.deadline = None;
-        let mut left: Vec<&Member> = record.others(&record.exempt).collect();
-        // A table's slots are used again: this is the order in which they were spawned.
-        left.sort_unstable_by_key(|member| member.task.id.key);
-        let tasks = left.iter().map(|member| member.task.clone()).collect();
-        let aborts: Vec<AbortHandle> = left.iter().map(|member| member.abort.clone()).collect();
-        record.left = tasks;
+        let aborts = record.cut(true, None, true);
         let body = &mut record.body;
         let body_goes = !body.is_over && !body.is_exempt;
         body.must_go |= body_goes;
-        record.body_left = body_goes;
+        record.body_left |= body_goes;
         record.stage = Stage::Cancelled;
         drop(record);
         aborts.iter().for_each(AbortHandle::cancel);
@@ -162,7 +177,7 @@ impl GroupState {
     /// The report, once all who were asked have ended; else `waker` is kept.
     pub(crate) fn report(
         &self,
-        asked: usize,
+        stopped_before: usize,
         place: &mut Place,
         waker: &Waker,
     ) -> Option<CancelReport> {
@@ -175,9 +190,9 @@ impl GroupState {
             drop(before);
             return None;
         }
-        let left = record.left.clone();
-        let stopped = asked.saturating_sub(left.len());
-        Some(CancelReport { stopped, left, body_left: record.body_left })
+        let stopped = record.stopped - stopped_before;
+        let (left, body_left) = (record.left.clone(), record.body_left);
+        Some(CancelReport { stopped, left, body_left })
     }
 
     pub(crate) fn forget_report(&self, place: &Place) {
@@ -239,12 +254,14 @@ impl GroupState {
         Some(std::mem::take(&mut record.failures))
     }
 
-    /// Ends in `cancelled`; wakes whoever waits for that.
-    fn cancel_all(&self, mut record: MutexGuard<'_, Record>) {
+    /// Ends in `cancelled`, but for the task that has failed by its own doing; wakes whoever waits
+    /// for that. A soft end under way is cut short.
+    fn cancel_all(&self, mut record: MutexGuard<'_, Record>, failed: Option<Id>) {
         record.stage = Stage::Cancelled;
-        let mut members: Vec<&Member> = record.others(&[]).collect();
-        members.sort_unstable_by_key(|member| member.task.id.key);
-        let aborts: Vec<AbortHandle> = members.iter().map(|member| member.abort.clone()).collect();
+        let is_late = record.deadline.take().is_some();
+        let body = &record.body;
+        record.body_left |= is_late && body.must_go && !body.is_over && !body.is_exempt;
+        let aborts = record.cut(false, failed, is_late);
         drop(record);
         // The owner comes last: it looks when the tasks are gone.
         aborts.iter().for_each(AbortHandle::cancel);
@@ -257,7 +274,7 @@ impl GroupState {
         let owner = record.owner.take();
         let reports = record.reports.take();
         drop(record);
-        owner.into_iter().chain(reports).for_each(Waker::wake);
+        wake_all(owner.into_iter().chain(reports));
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -267,6 +284,30 @@ impl GroupState {
 }
 
 impl Record {
+    /// Ends everybody, or all but the exempt, and gives the means for it, in the order of their
+    /// spawns. Who `is_late` has been asked to stop before.
+    fn cut(&mut self, spares: bool, failed: Option<Id>, is_late: bool) -> Vec<AbortHandle> {
+        let mut members: Vec<&mut Member> = self.members.values_mut().flatten().collect();
+        // A table's slots are used again.
+        members.sort_unstable_by_key(|member| member.task.id.key);
+        let mut aborts = Vec::with_capacity(members.len());
+        for member in members {
+            let is_exempt = self.exempt.contains(&member.task.id);
+            if is_exempt && spares {
+                continue;
+            }
+            aborts.push(member.abort.clone());
+            if is_exempt || member.is_cut || failed == Some(member.task.id) {
+                continue;
+            }
+            member.is_cut = true;
+            if is_late {
+                self.left.push(member.task.clone());
+            }
+        }
+        aborts
+    }
+
     /// Members but these.
     fn others<'a>(&'a self, without: &'a [Id]) -> impl Iterator<Item = &'a Member> {
         let members = self.members.iter().filter_map(|(_, member)| member.as_ref());

@@ -140,11 +140,11 @@ impl TaskGroup {
                  `run` is still awaited. Keep clones of a group inside it, or start another group."
             )
         };
-        let membership = Membership { state: self.state.clone(), key };
+        let membership = Membership { state: self.state.clone(), key, has_returned: false };
         let handle = builder.spawn(Child { future: Some(future), membership });
         let (id, name, location) = (handle.id(), handle.name(), Location::caller());
         let task = GroupTask { id, name, location };
-        if !self.state.admit(key, Member { task, abort: handle.abort_handle() }) {
+        if !self.state.admit(key, Member::new(task, handle.abort_handle())) {
             handle.cancel();
         }
         handle
@@ -202,8 +202,9 @@ impl TaskGroup {
     /// # });
     /// ```
     pub fn cancel_with(&self, grace: Duration) -> CancelWith {
-        let asked = self.state.ask_to_stop(Instant::now() + grace, crate::task::current());
-        CancelWith { state: self.state.clone(), asked, place: Place::default() }
+        let deadline = Instant::now() + grace;
+        let stopped_before = self.state.ask_to_stop(deadline, crate::task::current());
+        CancelWith { state: self.state.clone(), stopped_before, place: Place::default() }
     }
 
     /// The group's token: cancelled when the group is, fails, or is asked to stop.
@@ -387,7 +388,10 @@ where
             }
         }
         match result {
-            Ok(value) => Poll::Ready(value),
+            Ok(value) => {
+                this.membership.has_returned = true;
+                Poll::Ready(value)
+            }
             Err(cause) => {
                 // This cancels all tasks of the group, and so this one.
                 this.membership.fail(cause);
@@ -400,6 +404,7 @@ where
 struct Membership {
     state: Arc<GroupState>,
     key: Key,
+    has_returned: bool,
 }
 
 impl Membership {
@@ -410,7 +415,7 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.state.leave(self.key);
+        self.state.leave(self.key, self.has_returned);
     }
 }
 
@@ -418,7 +423,7 @@ impl Drop for Membership {
 /// report.
 pub struct CancelWith {
     state: Arc<GroupState>,
-    asked: usize,
+    stopped_before: usize,
     place: Place,
 }
 
@@ -426,8 +431,8 @@ impl Future for CancelWith {
     type Output = CancelReport;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CancelReport> {
-        let CancelWith { state, asked, place } = &mut *self;
-        match state.report(*asked, place, cx.waker()) {
+        let CancelWith { state, stopped_before, place } = &mut *self;
+        match state.report(*stopped_before, place, cx.waker()) {
             Some(report) => Poll::Ready(report),
             None => Poll::Pending,
         }
@@ -442,6 +447,6 @@ impl Drop for CancelWith {
 
 impl fmt::Debug for CancelWith {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelWith").field("asked", &self.asked).finish_non_exhaustive()
+        f.debug_struct("CancelWith").finish_non_exhaustive()
     }
 }

@@ -4,7 +4,10 @@
 //! dropped or called where no borrow and no lock is held.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
+
+use crate::debug::report;
 
 #[derive(Default)]
 pub(crate) struct Waiting {
@@ -41,5 +44,14 @@ impl Waiting {
     /// All of them, to be woken.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Waker> + use<> {
         std::mem::take(&mut self.wakers).into_values()
+    }
+}
+
+/// Wakes them all: one that panics is reported and keeps the news from nobody behind it.
+pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
+    for waker in wakers {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            report::foreign_panic("a waker", payload);
+        }
     }
 }

@@ -13,13 +13,15 @@ use crate::current;
 use crate::debug::places::Site;
 use crate::inbox::Chore;
 use crate::remote::Remote;
+use crate::structure::task_local::{self, Inheriting};
 use crate::table::Key;
 use crate::task::table::{About, Kind};
 use crate::time::Instant;
 use crate::waiter::Waiter;
 
 /// Runs `call` in the loop's next batch, in one order with the tasks. Dropping the handle does not
-/// cancel it.
+/// cancel it. As a task does, it inherits the values of [`task_local!`](crate::task_local) that hold
+/// here.
 ///
 /// # Panics
 ///
@@ -143,7 +145,10 @@ fn schedule(what: &str, when: Option<Instant>, call: impl FnOnce() + 'static) ->
         Poll::Ready(())
     });
     let about = About::new(Kind::Callback, Location::caller(), state.polled.key());
-    handle.task = state.tasks.insert(callback, about);
+    handle.task = match task_local::are_here() {
+        true => state.tasks.insert(Inheriting::new(Box::pin(callback)), about),
+        false => state.tasks.insert(callback, about),
+    };
     // Nobody awaits it; a new task has no ending to give back.
     let _ = state.tasks.detach(handle.task);
     match when {

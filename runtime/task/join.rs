@@ -26,7 +26,9 @@ use crate::waiter::Waiter;
 /// loop; elsewhere it gives [`JoinError::is_foreign`]. To wait on another thread, spawn with
 /// [`Handle::spawn`](crate::Handle::spawn).
 ///
-/// Awaiting is cancel safe: the output stays with the task until a poll returns it.
+/// Awaiting is cancel safe: the output stays with the task until a poll returns it. It counts as an
+/// operation of what one poll of a task may do, so that whoever awaits thousands that have ended
+/// lets others in.
 ///
 /// # Panics
 ///
@@ -102,6 +104,18 @@ impl<T: 'static> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_within(cx, false)
+    }
+}
+
+impl<T: 'static> JoinHandle<T> {
+    /// Polls it, `beyond` what the poll of the task may do as well.
+    #[inline(always)]
+    pub(crate) fn poll_within(
+        &mut self,
+        cx: &Context<'_>,
+        beyond: bool,
+    ) -> Poll<Result<T, JoinError>> {
         assert!(!self.is_done, "a `JoinHandle` was polled after it had given its output");
         if self.key == Key::NONE {
             self.is_done = true;
@@ -110,14 +124,18 @@ impl<T: 'static> Future for JoinHandle<T> {
         // The common case: a task of the loop awaits the handle itself, so no waker is cloned.
         let joined = current::with(self.remote.id, |state| {
             let waiter = state.polled.own_waiter(cx)?;
-            Some(state.join(self.key, waiter))
+            (beyond || !state.polled.is_spent()).then(|| state.join(self.key, waiter))
         });
         let joined = match joined {
             Some(Some(joined)) => joined,
             Some(None) => {
+                let state = current::of(self.remote.id);
+                if !beyond && state.as_ref().is_some_and(|state| state.polled.is_spent()) {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 let waiter = Waiter::Foreign(cx.waker().clone());
                 // Not needed, the waker is dropped in there: foreign code.
-                let state = current::of(self.remote.id);
                 state.map_or(Ok(Ending::Cancelled), |state| state.join(self.key, waiter))
             }
             None => return self.poll_elsewhere(),
@@ -140,7 +158,11 @@ impl LoopState {
     #[inline]
     fn join(&self, key: Key, waiter: Waiter) -> Result<Ending, Waiter> {
         self.polled.set_waits(Wait::Task(key));
-        self.tasks.join(key, waiter)
+        let joined = self.tasks.join(key, waiter);
+        if joined.is_ok() {
+            self.polled.spend_quickly();
+        }
+        joined
     }
 }
 

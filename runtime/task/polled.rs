@@ -93,6 +93,12 @@ impl Polled {
         }
     }
 
+    /// Whether nothing of the budget is left: what would be ready is to yield.
+    #[inline(always)]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget.get() == 0 && self.key.get() != Key::NONE
+    }
+
     /// As `spend`, but runs no foreign code: `false` says that `spend` is to be asked.
     #[inline(always)]
     pub(crate) fn spend_quickly(&self) -> bool {

@@ -276,6 +276,11 @@ impl Tasks {
         self.slots.borrow().get(key).map(|slot| slot.about.clone())
     }
 
+    pub(crate) fn is_callback(&self, key: Key) -> bool {
+        let slots = self.slots.borrow();
+        slots.get(key).is_some_and(|slot| slot.about.kind == Kind::Callback)
+    }
+
     /// Calls `see` with every task: what it is, what it waits for, whether it has finished.
     pub(crate) fn for_each(&self, mut see: impl FnMut(Key, &About, Wait, bool)) {
         for (key, slot) in self.slots.borrow().iter() {

@@ -32,7 +32,7 @@ pub fn resume() {
 /// Moves a virtual clock forward at once, and lets what is due then run when it is awaited.
 ///
 /// The clock shows whole ticks of 1.024 us, so it may show up to a tick more than the sum of its
-/// moves.
+/// moves. It goes 584 years far and stops there: what would be due later never is.
 ///
 /// # Panics
 ///
