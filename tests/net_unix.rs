@@ -8,9 +8,6 @@ mod support;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
-#[cfg(target_os = "linux")]
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -147,46 +144,6 @@ fn the_peer_is_known() {
     });
 }
 
-#[cfg(target_os = "linux")]
-#[test]
-fn abstract_names_are_in_no_file_system_and_end_with_their_socket() {
-    run(async {
-        let name = format!("wheelhouse test {}", std::process::id());
-        let address = SocketAddr::from_abstract_name(&name).unwrap();
-        // By address, and as a path with a zero byte before it.
-        let path = format!("\0{name}");
-        for by_address in [true, false] {
-            let listener = match by_address {
-                true => UnixListener::bind_addr(&address).unwrap(),
-                false => UnixListener::bind(&path).unwrap(),
-            };
-            let bound = listener.local_addr().unwrap();
-            assert_eq!(bound.as_abstract_name(), Some(name.as_bytes()));
-            assert_eq!(kind_of(UnixListener::bind(&path)), ErrorKind::AddrInUse);
-            let client = UnixStream::connect_addr(&bound).await.unwrap();
-            let again = UnixStream::connect(&path).await.unwrap();
-            for _ in 0..2 {
-                listener.accept().await.unwrap();
-            }
-            assert_eq!(client.peer_addr().unwrap().as_abstract_name(), Some(name.as_bytes()));
-            drop((listener, again));
-            let refused = UnixStream::connect_addr(&address).await;
-            assert_eq!(kind_of(refused), ErrorKind::ConnectionRefused);
-        }
-        let socket = UnixDatagram::bind_addr(&address).unwrap();
-        let client = UnixDatagram::unbound().unwrap();
-        client.send_to(b"by path", &path).await.unwrap();
-        client.send_to_addr(b"by address", &address).await.unwrap();
-        client.connect_addr(&address).unwrap();
-        client.send(b"as peer").await.unwrap();
-        let mut buffer = [0; 16];
-        for length in [7, 10, 7] {
-            let (n, sender) = socket.recv_from(&mut buffer).await.unwrap();
-            assert!(n == length && sender.is_unnamed());
-        }
-    });
-}
-
 #[test]
 fn a_socket_becomes_what_it_was_made_for() {
     run(async {
@@ -234,30 +191,6 @@ fn sockets_come_from_std_and_go_back() {
         other.send(b"hello").unwrap();
         assert_eq!(one.recv(&mut [0; 8]).await.unwrap(), 5);
         assert_eq!(kind_of(one.into_std().unwrap().recv(&mut [0])), ErrorKind::WouldBlock);
-    });
-}
-
-#[test]
-fn paths_that_are_none_are_errors() {
-    run(async {
-        let path = TempPath::new("none");
-        assert_eq!(kind_of(UnixStream::connect(&path).await), ErrorKind::NotFound);
-        let listener = UnixListener::bind(&path).unwrap();
-        assert_eq!(kind_of(UnixListener::bind(&path)), ErrorKind::AddrInUse);
-        drop(listener);
-        // The path stays, and nobody listens there.
-        assert_eq!(kind_of(UnixStream::connect(&path).await), ErrorKind::ConnectionRefused);
-        assert_eq!(kind_of(UnixListener::bind(&path)), ErrorKind::AddrInUse);
-        let long = "x".repeat(200);
-        assert_eq!(kind_of(UnixListener::bind(&long)), ErrorKind::InvalidInput);
-        assert_eq!(kind_of(UnixStream::connect(&long).await), ErrorKind::InvalidInput);
-        assert_eq!(kind_of(UnixListener::bind("")), ErrorKind::InvalidInput);
-        let (one, _other) = UnixStream::pair().unwrap();
-        let unnamed = one.local_addr().unwrap();
-        assert_eq!(kind_of(UnixStream::connect_addr(&unnamed).await), ErrorKind::InvalidInput);
-        let socket = UnixDatagram::unbound().unwrap();
-        assert_eq!(kind_of(socket.send_to_addr(b"x", &unnamed).await), ErrorKind::InvalidInput);
-        assert_eq!(kind_of(socket.try_send_to(b"x", &path)), ErrorKind::ConnectionRefused);
     });
 }
 

@@ -27,6 +27,7 @@ use crate::server::control::{Control, Limits, Overload};
 use crate::server::seat::Handled;
 use crate::server::serving::Server;
 use crate::transport::Accepting;
+use crate::unix::bind_socket;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -96,7 +97,7 @@ impl ServerBuilder<TcpListener> {
 
 impl ServerBuilder<UnixListener> {
     /// Listens on a path too. It must not be there yet, and stays there: remove it before and
-    /// after.
+    /// after. One that begins with a zero byte is an abstract name, on Linux.
     pub fn bind(mut self, path: impl AsRef<Path>) -> ServerBuilder<UnixListener> {
         self.wanted.push(Wanted::Path(path.as_ref().to_owned()));
         self
@@ -318,9 +319,7 @@ fn bind(address: SocketAddr, is_one_of_several: bool) -> io::Result<Socket> {
 
 fn bind_path<L: From<OwnedFd>>(path: &Path, backlog: i32) -> io::Result<L> {
     let explain = |error| explain(path.display(), error);
-    let listener = UnixListener::bind(path).map_err(explain)?;
-    // A second call only changes the length of the queue.
-    let socket = Socket::from(OwnedFd::from(listener));
+    let socket = bind_socket(path).map_err(explain)?;
     socket.listen(backlog).map_err(explain)?;
     Ok(L::from(OwnedFd::from(socket)))
 }

@@ -21,12 +21,9 @@ pub(crate) fn of_path(path: &Path) -> io::Result<SocketAddr> {
     }
 }
 
+/// As `of_path`, which refuses a zero byte within a path: the system would take what is before it.
 pub(crate) fn sock_addr_of_path(path: &Path) -> io::Result<SockAddr> {
-    // The system would choose a name.
-    if path.as_os_str().is_empty() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path of a socket is empty"));
-    }
-    SockAddr::unix(path)
+    sock_addr(&of_path(path)?)
 }
 
 pub(crate) fn sock_addr(address: &SocketAddr) -> io::Result<SockAddr> {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
-use socket2::{SockAddr, Type};
+use socket2::{SockAddr, Socket, Type};
 
 use crate::listener::{BACKLOG, ListenerSocket};
 use crate::unix::address::{sock_addr, sock_addr_of_path};
@@ -69,10 +69,19 @@ impl UnixListener {
 
     #[track_caller]
     fn bind_sock_addr(address: &SockAddr) -> io::Result<UnixListener> {
-        let socket = new_socket(Type::STREAM)?;
-        socket.bind(address)?;
-        UnixListener::listen(socket, BACKLOG)
+        UnixListener::listen(bound_to(address)?, BACKLOG)
     }
+}
+
+/// A socket that has the name, and does not listen yet.
+pub(crate) fn bind_socket(path: &Path) -> io::Result<Socket> {
+    bound_to(&sock_addr_of_path(path)?)
+}
+
+fn bound_to(address: &SockAddr) -> io::Result<Socket> {
+    let socket = new_socket(Type::STREAM)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 impl TryFrom<net::UnixListener> for UnixListener {

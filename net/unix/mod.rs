@@ -19,6 +19,7 @@ pub use std::os::unix::net::SocketAddr;
 
 pub use self::datagram::UnixDatagram;
 pub use self::listener::UnixListener;
+pub(crate) use self::listener::bind_socket;
 pub use self::socket::UnixSocket;
 pub use self::stream::UnixStream;
 pub use self::ucred::UCred;
