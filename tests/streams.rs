@@ -321,6 +321,31 @@ fn limits_are_exact() {
     });
 }
 
+/// The last line needs no end, so that what fills the limit may be all there is.
+#[test]
+fn a_last_line_may_fill_its_limit() {
+    run_virtual(async {
+        for piece in [1, 5, 100] {
+            let of = |text| StreamReader::new(Trickle::new(text, piece));
+            assert_eq!(of("12345").read_line(5).await.unwrap(), Some("12345"));
+            assert!(matches!(of("123456").read_line(5).await, Err(ReadError::Limit(_))));
+            assert_eq!(of("").read_line(0).await.unwrap(), None);
+            let mut reader = of("12345\n12345");
+            let mut lines = reader.lines_within(6);
+            for _ in 0..2 {
+                assert_eq!(lines.next().await.unwrap().unwrap(), "12345");
+            }
+            assert!(lines.next().await.is_none());
+            assert_eq!(of("1234").pieces_within(b"--", 4).next().await.unwrap().unwrap(), b"1234");
+            assert!(of("12345").pieces_within(b"--", 4).next().await.unwrap().is_err());
+            // With a separator that must come, it is known at once that it cannot.
+            let mut reader = of("12345");
+            let early = reader.read_until(b"\n", 5).await;
+            assert!(matches!(early, Err(ReadError::Limit(_))));
+        }
+    });
+}
+
 #[test]
 fn a_line_that_is_too_long_can_be_skipped() {
     run_virtual(async {

@@ -65,6 +65,14 @@ enum Found {
     End(usize),
 }
 
+/// Whether what is looked for must end with the separator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Needed,
+    /// The last piece may end with the stream.
+    Spared,
+}
+
 impl<R> StreamReader<R> {
     /// Reads from `io`.
     pub fn new(io: R) -> StreamReader<R> {
@@ -176,7 +184,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
     /// If the separator is empty.
     pub async fn read_until(&mut self, separator: &[u8], limit: usize) -> Result<&[u8], ReadError> {
         let mut searched = 0;
-        match poll_fn(|cx| self.poll_find(cx, separator, limit, &mut searched)).await? {
+        let ends = Ends::Needed;
+        match poll_fn(|cx| self.poll_find(cx, separator, ends, limit, &mut searched)).await? {
             Found::Separator(end) => Ok(self.take(end)),
             Found::End(_) => {
                 let partial = self.take_all();
@@ -306,7 +315,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
         limit: usize,
         searched: &mut usize,
     ) -> Poll<Result<Option<(usize, usize)>, ReadError>> {
-        let length = match ready!(self.poll_find(cx, b"\n", limit, searched))? {
+        let length = match ready!(self.poll_find(cx, b"\n", Ends::Spared, limit, searched))? {
             Found::End(0) => return Poll::Ready(Ok(None)),
             Found::End(length) | Found::Separator(length) => length,
         };
@@ -341,7 +350,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
         limit: usize,
         searched: &mut usize,
     ) -> Poll<Result<Option<Vec<u8>>, ReadError>> {
-        let (length, rest) = match ready!(self.poll_find(cx, separator, limit, searched))? {
+        let found = ready!(self.poll_find(cx, separator, Ends::Spared, limit, searched))?;
+        let (length, rest) = match found {
             Found::End(0) => return Poll::Ready(Ok(None)),
             Found::End(length) => (length, 0),
             Found::Separator(length) => (length - separator.len(), separator.len()),
@@ -357,6 +367,7 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
         &mut self,
         cx: &mut Context<'_>,
         separator: &[u8],
+        ends: Ends,
         limit: usize,
         searched: &mut usize,
     ) -> Poll<Result<Found, ReadError>> {
@@ -368,7 +379,8 @@ impl<R: AsyncRead + Unpin> StreamReader<R> {
                 return Poll::Ready(Ok(Found::Separator(end)));
             }
             *searched = within.len().saturating_sub(separator.len() - 1);
-            if there >= limit {
+            // What fills the limit may be the last piece: that shows with the next byte.
+            if there > limit || (there == limit && ends == Ends::Needed) {
                 return Poll::Ready(Err(ReadError::Limit(LimitOverrun { limit })));
             }
             if self.is_ended {
