@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_io::AsyncWrite;
+use rustix::io::Errno;
 use wheelhouse_runtime::{spawn_blocking, yield_now};
 
 use crate::stream::StreamSocket;
@@ -71,8 +72,12 @@ impl<S: Transport> StreamSocket<S> {
             match self.source().send_file(file.as_fd(), at, part).await {
                 Ok(0) => break,
                 Ok(n) => at += n as u64,
-                Err(error) if at == start && is_no_way(&error) => {
-                    return send_file(self, file, start..end).await;
+                Err(error) if is_no_way(&error) => {
+                    let before = at - start;
+                    let rest = send_file(self, file, at..end).await;
+                    let counted =
+                        |error: CopyError| CopyError { copied: before + error.copied, ..error };
+                    return rest.map(|rest| before + rest).map_err(counted);
                 }
                 Err(error) => {
                     let copied = at - start;
@@ -88,9 +93,12 @@ impl<S: Transport> StreamSocket<S> {
     }
 }
 
-/// The system has no such call, or not for this file.
+/// The system has no such call, or not for this file; or it is the file that has failed, which
+/// reading it tells apart from the stream.
 fn is_no_way(error: &io::Error) -> bool {
+    let is_of_the_file = [Errno::BADF, Errno::IO, Errno::SPIPE];
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+        || Errno::from_io_error(error).is_some_and(|errno| is_of_the_file.contains(&errno))
 }
 
 /// Sends a range of a file, `..` for all of it, to any writer, flushes it, and gives how many bytes

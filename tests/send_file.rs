@@ -129,6 +129,44 @@ fn files_that_the_system_cannot_send_are_read() {
     });
 }
 
+#[test]
+fn a_file_that_cannot_be_read_is_to_blame_itself() {
+    let (kept, _file) = Temporary::new("unreadable", b"secret");
+    let write_only = OpenOptions::new().write(true).open(&kept.0).unwrap();
+    let (pipe, _writer) = std::io::pipe().unwrap();
+    let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+    let directory = File::open("/").unwrap();
+    run(async {
+        let (sender, _receiver) = narrow_pair().await;
+        for file in [write_only, pipe, directory] {
+            for by_system in [true, false] {
+                let error = match by_system {
+                    true => sender.send_file(&file, ..).await,
+                    false => send_file(&sender, &file, ..).await,
+                };
+                let error = error.unwrap_err();
+                assert_eq!((error.operation, error.copied), (CopyOperation::Read, 0), "{error}");
+            }
+        }
+    });
+}
+
+/// Offsets beyond 2 and 4 GiB, in a file that takes up no room.
+#[test]
+fn a_file_may_be_larger_than_memory_and_offsets_than_32_bits() {
+    let (_kept, file) = Temporary::new("sparse", b"");
+    let end = 5 << 30;
+    std::os::unix::fs::FileExt::write_at(&file, b"the end", end - 7).unwrap();
+    run(async {
+        for by_system in [true, false] {
+            let (received, count) = sent(&file, end - 300_000, u64::MAX, by_system).await;
+            assert_eq!((count, received.len()), (300_000, 300_000));
+            assert!(received.ends_with(b"\0the end"));
+            assert_eq!(sent(&file, end + 1, u64::MAX, by_system).await.1, 0);
+        }
+    });
+}
+
 /// A host may have left `SIGPIPE` as it is, which would end it.
 #[test]
 fn a_peer_that_is_gone_is_an_error_and_no_signal() {
