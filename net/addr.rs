@@ -66,6 +66,7 @@ impl Question {
     /// The addresses, of which there may be none.
     pub(crate) async fn answer(&self) -> io::Result<Vec<SocketAddr>> {
         match self {
+            Question::Address(address) => Ok(vec![*address]),
             Question::Answered(addresses) => Ok(addresses.clone()),
             Question::Malformed(why) => Err(io::Error::new(io::ErrorKind::InvalidInput, *why)),
             Question::Name(host, port) => dns::look_up(host, *port).await,
@@ -84,6 +85,7 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Question::Name(host, _) => f.write_str(host),
+            Question::Address(address) => write!(f, "{address}"),
             Question::Answered(addresses) => write!(f, "{addresses:?}"),
             Question::Malformed(why) => f.write_str(why),
         }
@@ -113,7 +115,7 @@ pub(crate) fn no_address() -> io::Error {
 
 fn ask_text(text: &str) -> Question {
     if let Ok(address) = text.parse() {
-        return Question::Answered(vec![address]);
+        return Question::Address(address);
     }
     match text.rsplit_once(':') {
         None => Question::Malformed("an address needs a port: `host:port`"),
@@ -126,7 +128,7 @@ fn ask_text(text: &str) -> Question {
 
 fn ask_host(host: &str, port: u16) -> Question {
     match host.parse::<IpAddr>() {
-        Ok(ip) => Question::Answered(vec![SocketAddr::new(ip, port)]),
+        Ok(ip) => Question::Address(SocketAddr::new(ip, port)),
         Err(_) => Question::Name(host.to_owned(), port),
     }
 }
@@ -138,6 +140,8 @@ mod sealed {
     #[derive(Debug)]
     pub enum Question {
         /// Nothing: here it is.
+        Address(SocketAddr),
+        /// Nothing: here they are.
         Answered(Vec<SocketAddr>),
         Name(String, u16),
         Malformed(&'static str),
@@ -163,12 +167,12 @@ macro_rules! ask {
 }
 
 ask! {
-    SocketAddr: this => Question::Answered(vec![*this]);
-    SocketAddrV4: this => Question::Answered(vec![(*this).into()]);
-    SocketAddrV6: this => Question::Answered(vec![(*this).into()]);
-    (IpAddr, u16): this => Question::Answered(vec![(*this).into()]);
-    (Ipv4Addr, u16): this => Question::Answered(vec![(*this).into()]);
-    (Ipv6Addr, u16): this => Question::Answered(vec![(*this).into()]);
+    SocketAddr: this => Question::Address(*this);
+    SocketAddrV4: this => Question::Address((*this).into());
+    SocketAddrV6: this => Question::Address((*this).into());
+    (IpAddr, u16): this => Question::Address((*this).into());
+    (Ipv4Addr, u16): this => Question::Address((*this).into());
+    (Ipv6Addr, u16): this => Question::Address((*this).into());
     [SocketAddr]: this => Question::Answered(this.to_vec());
     Vec<SocketAddr>: this => Question::Answered(this.clone());
     str: this => ask_text(this);
@@ -193,10 +197,10 @@ mod tests {
     #[test]
     fn literals_are_answered_without_a_look_up() {
         for text in ["127.0.0.1:80", "[::1]:80", "[fe80::1%3]:80"] {
-            assert!(matches!(text.ask(), Question::Answered(found) if found[0].port() == 80));
+            assert!(matches!(text.ask(), Question::Address(found) if found.port() == 80));
         }
-        assert!(matches!(("::1", 80).ask(), Question::Answered(_)));
-        assert!(matches!((&&"1.2.3.4:5").ask(), Question::Answered(_)));
+        assert!(matches!(("::1", 80).ask(), Question::Address(_)));
+        assert!(matches!((&&"1.2.3.4:5").ask(), Question::Address(_)));
         assert!(matches!("localhost:80".ask(), Question::Name(host, 80) if host == "localhost"));
     }
 

@@ -27,13 +27,12 @@ use wheelhouse_runtime::time::{Instant, timeout_at};
 use crate::addr::{Question, no_address};
 use crate::connect_error::ConnectError;
 use crate::connect_options::ConnectOptions;
+use crate::platform;
 use crate::race::Race;
 
 /// A TCP socket that does not block, unbound and unconnected.
 pub(crate) fn new_socket(domain: Domain) -> io::Result<Socket> {
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    platform::new_socket(domain, Type::STREAM, Some(Protocol::TCP))
 }
 
 /// Connects to the first of the addresses that answers.

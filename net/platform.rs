@@ -11,7 +11,8 @@
 //!   write.
 //! * **Unix sockets**: abstract names are Linux's; who the peer is, all tell, but only Linux tells the
 //!   process.
-//! * **Pipes**: close-on-exec and non-blocking from the start, or on Apple's systems by further calls.
+//! * **Sockets and pipes**: close-on-exec and non-blocking from the start, or on Apple's systems by
+//!   further calls.
 //! * **The source port** of a socket bound to an address alone is chosen by Linux, if it is asked to
 //!   wait, when the destination is known; so that there are enough of them.
 
@@ -21,7 +22,29 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::SocketAddr as UnixAddr;
 
 use rustix::io::Errno;
-use socket2::Socket;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A socket, close-on-exec and non-blocking.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn new_socket(
+    domain: Domain,
+    kind: Type,
+    protocol: Option<Protocol>,
+) -> io::Result<Socket> {
+    Socket::new(domain, kind.nonblocking(), protocol)
+}
+
+/// A socket, close-on-exec and non-blocking.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn new_socket(
+    domain: Domain,
+    kind: Type,
+    protocol: Option<Protocol>,
+) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, protocol)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
 
 /// A pipe, close-on-exec and non-blocking: the end to read from, the end to write to.
 #[cfg(not(target_vendor = "apple"))]
@@ -97,8 +120,9 @@ mod others {
         None
     }
 
-    pub(crate) fn of_abstract_path(_: &[u8]) -> Option<io::Result<UnixAddr>> {
-        None
+    pub(crate) fn of_abstract_path(path: &[u8]) -> Option<io::Result<UnixAddr>> {
+        let is_abstract = path.starts_with(&[0]);
+        is_abstract.then(|| Err(missing("there are no abstract names of Unix sockets")))
     }
 
     pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32, Option<i32>)> {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use socket2::SockRef;
 
-use crate::addr::{ToSocketAddrs, first_that_works, no_address, resolve};
+use crate::addr::{Question, ToSocketAddrs, first_that_works, no_address, resolve};
 use crate::datagram::DatagramSocket;
 
 /// A UDP socket.
@@ -81,7 +81,11 @@ impl UdpSocket {
     /// The system's, such as `EMSGSIZE`; `InvalidInput` if there is no address; an error if it is
     /// awaited outside the socket's loop.
     pub async fn send_to<A: ToSocketAddrs>(&self, data: &[u8], target: A) -> io::Result<usize> {
-        let target = self.nearest(resolve(target).await?)?;
+        let target = match target.ask() {
+            // Nearly always: with no list of one.
+            Question::Address(target) => target,
+            question => self.nearest(question.answer().await?)?,
+        };
         self.source().send_to(data, &target).await
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::connect::open;
+use crate::platform;
 use crate::stream::StreamSocket;
 use crate::unix::address::{sock_addr, sock_addr_of_path};
 use crate::unix::ucred::UCred;
@@ -104,9 +105,7 @@ impl UnixStream {
 
 /// A Unix socket that does not block, unbound and unconnected.
 pub(crate) fn new_socket(kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, kind, None)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    platform::new_socket(Domain::UNIX, kind, None)
 }
 
 impl TryFrom<net::UnixStream> for UnixStream {
