@@ -202,6 +202,30 @@ fn a_named_pipe_is_opened_from_both_ends() {
     });
 }
 
+/// It is at its end all the time, but nothing says so before the first sender has gone.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_receiver_that_comes_first_waits_for_what_is_sent() {
+    run(async {
+        let path = named();
+        let receiver = OpenOptions::new().open_receiver(&path).unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(receiver.try_read(&mut buffer).unwrap(), 0);
+        assert!(poll_once(receiver.read(&mut buffer)).is_pending());
+        let sender = OpenOptions::new().open_sender(&path).unwrap();
+        let reading = spawn(async move {
+            let n = receiver.read(&mut buffer).await.unwrap();
+            (receiver, n)
+        });
+        yield_now().await;
+        sender.write_all(b"first").await.unwrap();
+        let (receiver, n) = reading.await.unwrap();
+        assert_eq!(n, 5);
+        drop(sender);
+        assert_eq!(receiver.read(&mut buffer).await.unwrap(), 0);
+    });
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_receiver_that_may_write_meets_no_end_and_a_sender_that_may_read_comes_first() {

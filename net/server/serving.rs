@@ -74,7 +74,8 @@ impl<L: Accepting> Server<L> {
     }
 
     /// Stops accepting: the listeners are closed in the next turn of their loops. Who has connected
-    /// already and waits in the system's queue is still served. Connections go on.
+    /// already and waits in the system's queue is still served, if there is room; else it is
+    /// refused. Connections go on.
     pub fn close(&self) {
         self.control.closing.cancel();
     }

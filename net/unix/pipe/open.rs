@@ -51,8 +51,9 @@ impl OpenOptions {
         self
     }
 
-    /// Opens the end to read from. Nobody need have opened the other; until somebody has,
-    /// reading meets the end of the stream at once.
+    /// Opens the end to read from. Nobody need have opened the other: `read` waits for what the
+    /// first sender sends, while `try_read` meets the end of the stream at once. When the last
+    /// sender has closed, reading meets that end too, until the next one opens.
     ///
     /// # Errors
     ///
