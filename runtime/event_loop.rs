@@ -227,6 +227,7 @@ impl LoopState {
                 // One of our own wakers: it queues its key.
                 Message::Wake(waker) => waker.wake(),
                 Message::Call(call) => self.queue_callback(call),
+                Message::Spawn(spawn) => spawn(),
                 Message::Chore(chore) => self.do_chore(chore),
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::current;
 use crate::debug::tree::TaskTree;
 use crate::inbox::{Chore, Message};
 use crate::remote::Remote;
-use crate::reply::{Reply, ReplySender, reply};
+use crate::reply::{Reply, ReplySender, reply_about};
 use crate::table::Key;
 use crate::task::JoinError;
 use crate::task::table::{About, Kind};
@@ -74,8 +74,9 @@ impl Handle {
         self.spawn(|| async { current::expect("Handle::dump").dump() })
     }
 
-    /// Has the loop call `make` and run the future it makes, which need not be `Send`. Nothing is
-    /// lost: on a closed loop the handle gives [`JoinError::is_closed`].
+    /// Has the loop call `make` and run the future it makes, which need not be `Send`: both in the
+    /// new task, in the order in which this and [`call_soon`](Self::call_soon) were sent. Nothing
+    /// is lost: on a closed loop the handle gives [`JoinError::is_closed`].
     #[track_caller]
     pub fn spawn<M, F>(&self, make: M) -> RemoteHandle<F::Output>
     where
@@ -83,19 +84,14 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let (sender, answer) = reply();
-        let target = Arc::new(Mutex::new(Target::OnItsWay));
-        let delivery = Delivery {
-            remote: self.remote.clone(),
-            sender: Some(sender),
-            target: target.clone(),
-            location: Location::caller(),
-        };
-        let call = Box::new(move || delivery.arrive(make));
-        // A closed loop gives the call back, and dropping it answers.
-        let refused = self.remote.post(Message::Call(call));
+        let (sender, answer) = reply_about(Errand::new(self.remote.clone()));
+        let delivery = Delivery { sender: Some(sender) };
+        let location = Location::caller();
+        let spawn = Box::new(move || delivery.arrive(make, location));
+        // A closed loop gives it back, and dropping it answers.
+        let refused = self.remote.post(Message::Spawn(spawn));
         drop(refused);
-        RemoteHandle { remote: self.remote.clone(), answer, target }
+        RemoteHandle { answer }
     }
 
     /// Has the loop call `call`, in the order in which this and its like were sent
@@ -156,50 +152,82 @@ impl fmt::Display for LoopClosed {
 
 impl std::error::Error for LoopClosed {}
 
+/// What the two sides of a remote spawn know of it beside the reply.
+struct Errand {
+    remote: Arc<Remote>,
+    target: Mutex<Target>,
+}
+
 /// Where a remote task is.
 enum Target {
     OnItsWay,
-    /// Cancelled before it arrived.
+    /// Cancelled before it began.
     Cancelled,
-    Spawned(Key),
+    /// From its first poll on.
+    Begun(Key),
 }
 
-/// What travels to the loop beside the closure that makes the future.
+impl Errand {
+    fn new(remote: Arc<Remote>) -> Errand {
+        Errand { remote, target: Mutex::new(Target::OnItsWay) }
+    }
+
+    /// The task begins. Whether it may: it was not cancelled.
+    fn begin(&self, key: Key) -> bool {
+        !matches!(std::mem::replace(&mut *self.target(), Target::Begun(key)), Target::Cancelled)
+    }
+
+    /// Cancels what has not begun; a task that has is to be cancelled by its key.
+    fn cancel(&self) -> Option<Key> {
+        let mut target = self.target();
+        match *target {
+            Target::Begun(key) => Some(key),
+            Target::OnItsWay | Target::Cancelled => {
+                *target = Target::Cancelled;
+                None
+            }
+        }
+    }
+
+    fn target(&self) -> MutexGuard<'_, Target> {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The answer of a remote task, which is given whatever becomes of the task.
 struct Delivery<T> {
-    remote: Arc<Remote>,
-    sender: Option<ReplySender<T>>,
-    target: Arc<Mutex<Target>>,
-    location: &'static Location<'static>,
+    sender: Option<ReplySender<T, Errand>>,
 }
 
 impl<T> Delivery<T> {
-    /// On the loop, in stage 7: makes the future and spawns it.
-    fn arrive<M, F>(mut self, make: M)
+    /// On the loop, in stage 3: makes a task, which is to make the future. On a loop that is
+    /// closing it is cancelled at once, so that all it holds is dropped in stage 7.
+    fn arrive<M, F>(self, make: M, location: &'static Location<'static>)
     where
-        M: FnOnce() -> F,
+        M: FnOnce() -> F + 'static,
         F: Future<Output = T> + 'static,
         T: 'static,
     {
-        let Some(state) = current::of(self.remote.id) else { return };
-        if matches!(*lock(&self.target), Target::Cancelled) {
-            self.answer(Err(JoinError::cancelled(None)));
+        let Some(state) = self.errand().and_then(|errand| current::of(errand.remote.id)) else {
             return;
-        }
-        let future = match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(future) => future,
-            Err(payload) => {
-                self.answer(Err(JoinError::panicked(None, payload)));
-                return;
-            }
         };
-        let target = self.target.clone();
-        let about = About::new(Kind::Task, self.location, Key::NONE);
-        let Ok(key) = state.insert_task(Remoted { future, delivery: self }, about) else { return };
-        drop(state.tasks.detach(key));
-        let before = std::mem::replace(&mut *lock(&target), Target::Spawned(key));
-        if matches!(before, Target::Cancelled) {
+        let task = Remoted { work: Work::Make { make: Some(make) }, delivery: self };
+        let key = state.queue_detached(task, About::new(Kind::Task, location, Key::NONE));
+        if state.closing.get() {
             state.cancel(key);
+        } else {
+            state.counters.spawned.add(1);
         }
+    }
+
+    /// In the first poll: `false` if it was cancelled before.
+    fn begin(&self) -> bool {
+        let key = current::get().map_or(Key::NONE, |state| state.polled.key());
+        self.errand().is_some_and(|errand| errand.begin(key))
+    }
+
+    fn errand(&self) -> Option<&Errand> {
+        self.sender.as_ref()?.subject()
     }
 
     fn answer(&mut self, result: Result<T, JoinError>) {
@@ -212,8 +240,8 @@ impl<T> Delivery<T> {
 impl<T> Drop for Delivery<T> {
     /// Dropped without an answer: the loop closed, or the task was cancelled.
     fn drop(&mut self) {
-        if self.sender.is_some() {
-            let is_closed = self.remote.is_closed();
+        if let Some(errand) = self.errand() {
+            let is_closed = errand.remote.is_closed();
             let error = if is_closed { JoinError::closed } else { JoinError::cancelled };
             self.answer(Err(error(None)));
         }
@@ -221,23 +249,47 @@ impl<T> Drop for Delivery<T> {
 }
 
 pin_project! {
-    /// The task of a remote spawn: runs the future and answers.
-    struct Remoted<F: Future> {
+    /// The task of a remote spawn: makes the future, runs it and answers.
+    struct Remoted<M, F: Future> {
         #[pin]
-        future: F,
+        work: Work<M, F>,
         delivery: Delivery<F::Output>,
     }
 }
 
-impl<F: Future> Future for Remoted<F> {
+pin_project! {
+    #[project = WorkProjection]
+    enum Work<M, F> {
+        Make { make: Option<M> },
+        Run { #[pin] future: F },
+    }
+}
+
+impl<M, F: Future> Future for Remoted<M, F>
+where
+    M: FnOnce() -> F,
+{
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        let future = this.future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        let mut this = self.project();
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            if let WorkProjection::Make { make } = this.work.as_mut().project() {
+                let make = make.take().filter(|_| this.delivery.begin());
+                let Some(make) = make else { return Poll::Ready(None) };
+                let future = make();
+                this.work.set(Work::Run { future });
+            }
+            match this.work.as_mut().project() {
+                WorkProjection::Run { future } => future.poll(cx).map(Some),
+                WorkProjection::Make { .. } => Poll::Ready(None),
+            }
+        }));
+        match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => this.delivery.answer(Ok(output)),
+            Ok(Poll::Ready(Some(output))) => this.delivery.answer(Ok(output)),
+            // It was cancelled before it began.
+            Ok(Poll::Ready(None)) => this.delivery.answer(Err(JoinError::cancelled(None))),
             Err(payload) => this.delivery.answer(Err(JoinError::panicked(None, payload))),
         }
         Poll::Ready(())
@@ -249,9 +301,7 @@ impl<F: Future> Future for Remoted<F> {
 ///
 /// Awaiting is cancel safe. It panics when polled again after it has given its result.
 pub struct RemoteHandle<T> {
-    remote: Arc<Remote>,
-    answer: Reply<T>,
-    target: Arc<Mutex<Target>>,
+    answer: Reply<T, Errand>,
 }
 
 impl<T> RemoteHandle<T> {
@@ -291,17 +341,11 @@ impl<T> RemoteHandle<T> {
 
     /// Cancels the task, as [`JoinHandle::cancel`](crate::task::JoinHandle::cancel).
     pub fn cancel(&self) {
-        let mut target = lock(&self.target);
-        match *target {
-            Target::OnItsWay => *target = Target::Cancelled,
-            Target::Cancelled => {}
-            Target::Spawned(key) => {
-                drop(target);
-                match current::of(self.remote.id) {
-                    Some(state) => state.cancel(key),
-                    None => self.remote.post_chore(Chore::CancelTask(key)),
-                }
-            }
+        let errand = self.answer.subject();
+        let Some(key) = errand.cancel() else { return };
+        match current::of(errand.remote.id) {
+            Some(state) => state.cancel(key),
+            None => errand.remote.post_chore(Chore::CancelTask(key)),
         }
     }
 
@@ -312,11 +356,12 @@ impl<T> RemoteHandle<T> {
 
     #[track_caller]
     fn forbid_own_thread(&self, what: &str) {
+        let remote = &self.answer.subject().remote;
         assert!(
-            std::thread::current().id() != self.remote.thread || self.remote.is_closed(),
+            std::thread::current().id() != remote.thread || remote.is_closed(),
             "`RemoteHandle::{what}` was called on the thread of {}, which has to run the task: it \
              would wait for ever. Use `.await`.",
-            self.remote.label()
+            remote.label()
         );
     }
 }
@@ -332,12 +377,8 @@ impl<T> Future for RemoteHandle<T> {
 impl<T> fmt::Debug for RemoteHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RemoteHandle")
-            .field("on", &self.remote)
+            .field("on", &self.answer.subject().remote)
             .field("is_finished", &self.is_finished())
             .finish()
     }
-}
-
-fn lock(target: &Mutex<Target>) -> std::sync::MutexGuard<'_, Target> {
-    target.lock().unwrap_or_else(PoisonError::into_inner)
 }

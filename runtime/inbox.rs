@@ -8,13 +8,13 @@
 //! ```text
 //! loop                                  sender
 //! 1 asleep := true                      1 push the message (under the lock)
-//! 2 is anything there? (under the lock) 2 asleep := false; was it true? then wake the selector
-//! 3 no: wait; yes: asleep := false
+//! 2 is anything there? (under the lock) 2 asleep? then asleep := false, and wake the selector
+//! 3 no: wait; yes: asleep := false         (only the sender whose swap it was)
 //! ```
 //!
 //! If the loop's look (2) misses a message, the push came later in the order of the lock, so the
-//! sender's swap sees the flag that was set before that look, and wakes. (The flag changes by swaps
-//! alone, so that all changes have one order.) Only the sender that finds the flag set makes the
+//! sender sees the flag that was set before that look, and wakes. (The flag changes by swaps alone,
+//! so that all changes have one order.) Only the sender whose swap finds the flag set makes the
 //! system call: a burst costs one. The models in `loom_tests.rs` check it.
 //!
 //! The queue is unbounded and a push never waits beyond the short lock: a waker that could block is
@@ -31,6 +31,8 @@ pub(crate) enum Message {
     Wake(Waker),
     /// Run this as a callback.
     Call(Box<dyn FnOnce() + Send>),
+    /// Call this at once: it makes a task of what it holds, and runs nothing of it.
+    Spawn(Box<dyn FnOnce() + Send>),
     /// Tidy up after a handle that was used or dropped elsewhere.
     Chore(Chore),
 }
@@ -80,7 +82,8 @@ impl Inbox {
         letters.messages.push(message);
         self.filled.store(true, Ordering::Relaxed);
         drop(letters);
-        Ok(self.rouse())
+        // Read first: while the loop is awake, senders need not fight over the flag.
+        Ok(self.asleep.load(Ordering::Relaxed) && self.rouse())
     }
 
     /// Whether the loop slept; it counts as awake from here on, and a `true` obliges the caller to

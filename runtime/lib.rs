@@ -152,9 +152,9 @@
 //! there: handle.rs            box the closure; keep the other end of a reply
 //!     -> inbox.rs             push; if the loop is asleep, claim the flag and ...
 //!     -> selector/mio.rs      ... wake it
-//! here:  event_loop.rs        stage 3: the closure becomes a callback in the queue
-//!     -> run.rs               stage 7 calls it: it makes the future, which need not be `Send`
+//! here:  event_loop.rs        stage 3: the closure becomes a task
 //!     -> task/table.rs        a slot; its key goes into the queue, and from here it is any task
+//!     -> run.rs               stage 7: its first poll makes the future, which need not be `Send`
 //! there: reply.rs             the output, awaited on any executor or waited for on a thread
 //! ```
 

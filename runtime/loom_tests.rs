@@ -99,7 +99,7 @@ impl Loop {
         for message in messages {
             match message {
                 Message::Wake(waker) => waker.wake(),
-                Message::Call(call) => call(),
+                Message::Call(call) | Message::Spawn(call) => call(),
                 Message::Chore(_) => {}
             }
         }

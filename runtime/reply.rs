@@ -1,5 +1,8 @@
 //! A reply: one result that crosses threads. One side gives it, the other awaits it on any executor
 //! or waits on a thread.
+//!
+//! Both sides can look at a subject, which is kept with it: what the reply is about. So whoever
+//! asks for something makes one allocation for all that the two sides share.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,31 +14,46 @@ use crate::debug::report::{self, Witness};
 use crate::task::JoinError;
 
 pub(crate) fn reply<T>() -> (ReplySender<T>, Reply<T>) {
-    let cell = Arc::new(ReplyCell { state: Mutex::new(State::Open(None)), given: Condvar::new() });
+    reply_about(())
+}
+
+pub(crate) fn reply_about<T, A>(subject: A) -> (ReplySender<T, A>, Reply<T, A>) {
+    let state = Mutex::new(State::Open { waker: None, has_thread: false });
+    let cell = Arc::new(ReplyCell { state, given: Condvar::new(), subject });
     (ReplySender { cell: Some(cell.clone()) }, Reply { cell })
 }
 
-struct ReplyCell<T> {
+struct ReplyCell<T, A> {
     state: Mutex<State<T>>,
     given: Condvar,
+    subject: A,
 }
 
 enum State<T> {
-    Open(Option<Waker>),
+    Open {
+        waker: Option<Waker>,
+        /// A thread waits. Telling it is a system call, which nobody else is to pay.
+        has_thread: bool,
+    },
     Given(Result<T, JoinError>, Option<Witness>),
     Taken,
 }
 
 /// Gives the reply; dropped without, the other side learns that it was cancelled.
-pub(crate) struct ReplySender<T> {
-    cell: Option<Arc<ReplyCell<T>>>,
+pub(crate) struct ReplySender<T, A = ()> {
+    cell: Option<Arc<ReplyCell<T, A>>>,
 }
 
-pub(crate) struct Reply<T> {
-    cell: Arc<ReplyCell<T>>,
+pub(crate) struct Reply<T, A = ()> {
+    cell: Arc<ReplyCell<T, A>>,
 }
 
-impl<T> ReplySender<T> {
+impl<T, A> ReplySender<T, A> {
+    /// `None` once it has given the reply.
+    pub(crate) fn subject(&self) -> Option<&A> {
+        self.cell.as_ref().map(|cell| &cell.subject)
+    }
+
     /// Whether the other side is gone: nobody will ever take the reply.
     pub(crate) fn is_unwanted(&self) -> bool {
         self.cell.as_ref().is_none_or(|cell| Arc::strong_count(cell) == 1)
@@ -48,7 +66,7 @@ impl<T> ReplySender<T> {
     }
 }
 
-impl<T> Drop for ReplySender<T> {
+impl<T, A> Drop for ReplySender<T, A> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
             cell.give(Err(JoinError::cancelled(None)));
@@ -56,16 +74,19 @@ impl<T> Drop for ReplySender<T> {
     }
 }
 
-impl<T> ReplyCell<T> {
+impl<T, A> ReplyCell<T, A> {
     fn give(&self, result: Result<T, JoinError>) {
         // Who is to hear of a panic that nobody reads: it may be dropped on any thread.
         let witness = if result.is_err() { Witness::here() } else { None };
         let mut state = self.lock();
         let before = std::mem::replace(&mut *state, State::Given(result, witness));
         drop(state);
-        self.given.notify_all();
+        let State::Open { waker, has_thread } = before else { return };
+        if has_thread {
+            self.given.notify_all();
+        }
         // Outside the lock: a waker is foreign code.
-        if let State::Open(Some(waker)) = before {
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
@@ -75,7 +96,7 @@ impl<T> ReplyCell<T> {
     }
 }
 
-impl<T> Drop for ReplyCell<T> {
+impl<T, A> Drop for ReplyCell<T, A> {
     /// Both sides are gone, and nobody took the reply.
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -87,15 +108,28 @@ impl<T> Drop for ReplyCell<T> {
     }
 }
 
-impl<T> Reply<T> {
+impl<T, A> Reply<T, A> {
+    pub(crate) fn subject(&self) -> &A {
+        &self.cell.subject
+    }
+
     pub(crate) fn is_given(&self) -> bool {
-        !matches!(*self.cell.lock(), State::Open(_))
+        !matches!(*self.cell.lock(), State::Open { .. })
+    }
+
+    fn take_given(&self) -> Option<Result<T, JoinError>> {
+        let mut state = self.cell.lock();
+        match *state {
+            State::Open { .. } => None,
+            State::Given(..) | State::Taken => Some(state.take()),
+        }
     }
 
     /// Blocks the thread until the reply is there, or until the deadline.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Result<T, JoinError>> {
         let mut state = self.cell.lock();
-        while matches!(*state, State::Open(_)) {
+        while let State::Open { has_thread, .. } = &mut *state {
+            *has_thread = true;
             let given = &self.cell.given;
             state = match deadline {
                 None => given.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -112,15 +146,18 @@ impl<T> Reply<T> {
     }
 }
 
-impl<T> Future for Reply<T> {
+impl<T, A> Future for Reply<T, A> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Cloned before the lock: a waker is foreign code.
-        let waker = cx.waker().clone();
+        if let Some(result) = self.take_given() {
+            return Poll::Ready(result);
+        }
+        // Cloned outside the lock: a waker is foreign code.
+        let own = cx.waker().clone();
         let mut state = self.cell.lock();
         let before = match &mut *state {
-            State::Open(kept) => kept.replace(waker),
+            State::Open { waker, .. } => waker.replace(own),
             State::Given(..) | State::Taken => return Poll::Ready(state.take()),
         };
         drop(state);
@@ -133,7 +170,7 @@ impl<T> State<T> {
     fn take(&mut self) -> Result<T, JoinError> {
         match std::mem::replace(self, State::Taken) {
             State::Given(result, _) => result,
-            State::Open(_) | State::Taken => {
+            State::Open { .. } | State::Taken => {
                 panic!("a `RemoteHandle` was asked for its result after it had given it")
             }
         }

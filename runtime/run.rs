@@ -4,7 +4,7 @@
 //! the stage pauses: stages 5 and 6 run, and the tasks that timers woke run next, each at most once
 //! a batch; whatever else is added goes behind the batch.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -204,10 +204,22 @@ impl LoopState {
             }
             Poll::Ready(())
         });
-        let about = About::new(Kind::Callback, Location::caller(), self.polled.key());
-        let key = self.tasks.insert(callback, about);
+        self.queue_detached(
+            callback,
+            About::new(Kind::Callback, Location::caller(), self.polled.key()),
+        );
+    }
+
+    /// Queues a task that nobody awaits, also on a loop that is closing.
+    pub(crate) fn queue_detached(
+        &self,
+        task: impl Future<Output = ()> + 'static,
+        about: About,
+    ) -> Key {
+        let key = self.tasks.insert(task, about);
         let _ = self.tasks.detach(key);
         self.queue.push(key);
+        key
     }
 
     /// Has what a task left dropped in stage 7.
@@ -219,9 +231,6 @@ impl LoopState {
             }
             Poll::Ready(())
         });
-        let about = About::new(Kind::Callback, Location::caller(), Key::NONE);
-        let key = self.tasks.insert(callback, about);
-        let _ = self.tasks.detach(key);
-        self.queue.push(key);
+        self.queue_detached(callback, About::new(Kind::Callback, Location::caller(), Key::NONE));
     }
 }

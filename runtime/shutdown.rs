@@ -104,7 +104,7 @@ impl LoopState {
         for message in self.remote.inbox().close() {
             self.guard("a closure that was never called", || match message {
                 Message::Wake(waker) => drop(waker),
-                Message::Call(call) => drop(call),
+                Message::Call(call) | Message::Spawn(call) => drop(call),
                 Message::Chore(_) => {}
             });
         }

@@ -4,11 +4,11 @@ mod support;
 
 use std::cell::Cell;
 use std::future::{Future, pending};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -97,6 +97,22 @@ fn a_remote_task_can_be_cancelled_before_it_arrives_and_while_it_runs() {
     })
     .unwrap();
     assert_nothing_left(&event_loop);
+}
+
+#[test]
+fn a_thread_may_wait_for_what_a_task_has_asked_for_in_vain() {
+    beside_a_loop(|handle| {
+        let (sender, receiver) = mpsc::channel();
+        let mut answer = handle.spawn(move || async move {
+            receiver.recv_timeout(GUARD).unwrap();
+            5
+        });
+        assert!(Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let mut answer = answer.wait_timeout(Duration::ZERO).unwrap_err();
+        assert!(Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        sender.send(()).unwrap();
+        assert_eq!(answer.wait().unwrap(), 5);
+    });
 }
 
 #[test]
