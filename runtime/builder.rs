@@ -127,8 +127,8 @@ impl Builder {
         self
     }
 
-    /// How many operations the sockets of one task may do in one poll before it yields to the
-    /// others. Default: 128.
+    /// How many operations the sockets of one task may do in one poll, and how many ticks and ended
+    /// tasks it may take, before it yields to the others. Default: 128.
     pub fn operations_per_poll(mut self, operations: u32) -> Builder {
         self.budget = operations.max(1);
         self

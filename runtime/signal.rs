@@ -91,6 +91,9 @@ impl SignalKind {
 /// Listens for a signal. From here on its usual effect (ending the process, say) is off, also after
 /// the [`Signal`] is dropped.
 ///
+/// A child made by `fork` inherits that, and has the same descriptors: until it calls `exec`, a
+/// signal to the child is received here, in its parent.
+///
 /// # Errors
 ///
 /// `InvalidInput` for what is no signal and for those that cannot be handled (`SIGKILL`, `SIGSTOP`)

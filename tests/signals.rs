@@ -246,7 +246,9 @@ fn calls_in_handlers(trace: &str, signal: &str) -> Vec<Vec<String>> {
     let mut found: Vec<Vec<String>> = Vec::new();
     let mut inside = None;
     for line in trace.lines() {
+        // Short numbers of threads are filled up with spaces.
         let Some((thread, call)) = line.split_once(' ') else { continue };
+        let call = call.trim_start();
         if call.contains(&arrival) {
             inside = Some(thread);
             found.push(Vec::new());

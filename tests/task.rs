@@ -15,9 +15,9 @@ use std::thread::ThreadId;
 use futures_lite::future::block_on as foreign_block_on;
 use support::{
     Gate, OnDrop, WakeCount, assert_nothing_left, panic_of, poll_with, rounds, run_checked,
-    turn_until_idle,
+    run_checked_on, turn_until_idle,
 };
-use wheelhouse::task::{self, AbortHandle};
+use wheelhouse::task::{self, AbortHandle, consume_budget};
 use wheelhouse::{EventLoop, call_soon, spawn, yield_now};
 
 #[test]
@@ -392,6 +392,28 @@ fn another_executor_inside_a_task_runs_our_futures_that_need_no_turn() {
         assert_eq!(nested.await.unwrap(), 1);
     });
     foreign_block_on(yield_now());
+}
+
+/// Rows 3 and 43: a poll that has used up what it may do, and asks for more without an end.
+#[test]
+fn another_executor_inside_a_task_is_not_refused_for_ever() {
+    run_checked_on(EventLoop::builder().operations_per_poll(1), async {
+        let ended = [1, 2, 3].map(|n| spawn(async move { n }));
+        yield_now().await;
+        let nested = spawn(async {
+            foreign_block_on(async {
+                for _ in 0..10 {
+                    consume_budget().await;
+                }
+                let mut sum = 0;
+                for one in ended {
+                    sum += one.await.unwrap();
+                }
+                sum
+            })
+        });
+        assert_eq!(nested.await.unwrap(), 6);
+    });
 }
 
 /// Row 43.

@@ -20,12 +20,17 @@ pub(crate) enum Wait {
     Blocking,
 }
 
+/// So often an operation of one poll is refused. Whoever asks again by then does not end the poll: it
+/// is another executor inside the task, which would ask for ever.
+const REFUSALS: i64 = 4096;
+
 /// The poll under way.
 pub(crate) struct Polled {
     key: Cell<Key>,
     /// Data and vtable of the task's own waker: tells it from a combinator's.
     waker: Cell<Option<(*const (), &'static RawWakerVTable)>>,
-    budget: Cell<u32>,
+    /// Operations that are left; below zero, how often one was refused since there were none.
+    budget: Cell<i64>,
     waits: Cell<Wait>,
 }
 
@@ -81,22 +86,30 @@ impl Polled {
     /// nobody up. `false`: it is gone, the future was woken and must yield.
     #[inline(always)]
     pub(crate) fn spend(&self, cx: &Context<'_>) -> bool {
-        match self.budget.get() {
-            0 if self.key.get() != Key::NONE => {
-                cx.waker().wake_by_ref();
-                false
-            }
-            left => {
-                self.budget.set(left.saturating_sub(1));
-                true
+        let is_spent = self.is_spent();
+        match is_spent {
+            true => cx.waker().wake_by_ref(),
+            false => {
+                self.spend_quickly();
             }
         }
+        !is_spent
     }
 
     /// Whether nothing of the budget is left: what would be ready is to yield.
     #[inline(always)]
     pub(crate) fn is_spent(&self) -> bool {
-        self.budget.get() == 0 && self.key.get() != Key::NONE
+        self.budget.get() <= 0 && self.must_refuse()
+    }
+
+    #[cold]
+    fn must_refuse(&self) -> bool {
+        let left = self.budget.get();
+        if self.key.get() == Key::NONE || left <= -REFUSALS {
+            return false;
+        }
+        self.budget.set(left - 1);
+        true
     }
 
     /// As `spend`, but runs no foreign code: `false` says that `spend` is to be asked.
@@ -113,7 +126,7 @@ impl Polled {
     #[inline]
     pub(crate) fn begin(&self, key: Key, budget: u32) {
         self.key.set(key);
-        self.budget.set(budget);
+        self.budget.set(i64::from(budget));
         self.waits.set(Wait::Unknown);
     }
 

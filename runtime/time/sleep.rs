@@ -265,12 +265,14 @@ mod tests {
     #[test]
     fn tolerance_moves_a_deadline_later_within_it_and_onto_few_ticks() {
         let mut ticks = std::collections::BTreeSet::new();
-        for exact in 0..100_000u64 {
+        // Miri takes its time.
+        let count = if cfg!(miri) { 3_000 } else { 100_000 };
+        for exact in 0..count {
             let rounded = round_within(exact, 976);
             assert!((exact..=exact + 976).contains(&rounded));
             ticks.insert(rounded);
         }
-        assert!(ticks.len() <= 100_000 / 512 + 2, "{} wake-ups", ticks.len());
+        assert!(ticks.len() as u64 <= count / 512 + 2, "{} wake-ups", ticks.len());
         assert_eq!(round_within(7, 0), 7);
         assert!(round_within(u64::MAX - 3, u32::MAX) >= u64::MAX - u64::from(u32::MAX));
     }
