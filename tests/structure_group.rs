@@ -383,6 +383,28 @@ fn a_soft_end_counts_who_stopped_also_when_more_are_spawned_meanwhile() {
     });
 }
 
+/// The body is asked as well, also where it is the only one.
+#[test]
+fn the_report_of_a_soft_end_waits_for_the_body() {
+    for stops in [false, true] {
+        run_virtual(async {
+            let start = Instant::now();
+            let run = TaskGroup::run(async |group| {
+                let outside = group.clone();
+                drop(spawn(async move {
+                    let report = outside.cancel_with(2 * SECOND).await;
+                    assert_eq!((report.is_clean(), report.body_left), (stops, !stops));
+                    assert_took(start, if stops { 1 } else { 2 });
+                }));
+                group.cancelled().await;
+                nap(if stops { 1 } else { 9 }).await;
+            });
+            assert_eq!(run.await.is_ok(), stops);
+            yield_now().await;
+        });
+    }
+}
+
 #[test]
 fn a_soft_end_that_is_cut_short_names_who_was_dropped() {
     for fails in [false, true] {

@@ -174,7 +174,7 @@ impl GroupState {
         aborts.iter().for_each(AbortHandle::cancel);
     }
 
-    /// The report, once all who were asked have ended; else `waker` is kept.
+    /// The report, once all who were asked have ended, the body among them; else `waker` is kept.
     pub(crate) fn report(
         &self,
         stopped_before: usize,
@@ -184,7 +184,9 @@ impl GroupState {
         // Cloned before the lock, and dropped after it: a waker is foreign code.
         let waker = waker.clone();
         let mut record = self.lock();
-        if record.others(&record.exempt).next().is_some() {
+        let body = &record.body;
+        let awaits_body = !body.is_over && !body.is_exempt && !body.must_go;
+        if awaits_body || record.others(&record.exempt).next().is_some() {
             let before = record.reports.keep(place, waker);
             drop(record);
             drop(before);
@@ -227,7 +229,11 @@ impl GroupState {
     }
 
     pub(crate) fn note_body_is_over(&self) {
-        self.lock().body.is_over = true;
+        let mut record = self.lock();
+        record.body.is_over = true;
+        let reports = record.reports.take();
+        drop(record);
+        wake_all(reports);
     }
 
     pub(crate) fn must_body_go(&self) -> bool {

@@ -179,7 +179,7 @@ impl TaskGroup {
 
     /// The soft way: cancels the [`token`](Self::token) only, so that the tasks and the body can
     /// end by themselves. Those that have not when `grace` is over are dropped. Awaiting what comes
-    /// back gives the report, when all tasks have ended.
+    /// back gives the report, when all who were asked have ended.
     ///
     /// Whoever calls this, task or body, is not dropped, and not waited for. The deadline holds
     /// whether or not the report is awaited; of several the first one counts.
