@@ -1,6 +1,6 @@
 //! The command line: options, their defaults, the help.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
@@ -82,6 +82,7 @@ pub(crate) struct Args {
     sitemaps: bool,
     /// Statuses from 400 on that are no fault, such as 401,403
     #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = "What to crawl")]
+    #[arg(value_parser = clap::value_parser!(u16).range(400..1000))]
     accept: Vec<u16>,
 
     /// Links to follow from a root; 0 asks for the roots only
@@ -136,11 +137,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Pace")]
     backoff: Option<Duration>,
     /// For all of a request, to the last byte of its body
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
     #[arg(help_heading = "Pace")]
     timeout: Duration,
     /// For connecting, TLS included
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
     #[arg(help_heading = "Pace")]
     connect_timeout: Duration,
     /// The hosts are mine: any pace is allowed
@@ -197,7 +198,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Files")]
     timeline: Option<PathBuf>,
 
-    /// Print only what went wrong
+    /// Print broken links and errors only
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Talk")]
     quiet: bool,
     /// Print each answer
@@ -236,6 +237,7 @@ impl Args {
         let roots: Vec<String> =
             self.roots.iter().map(|root| address::from_user(root)).collect::<Result<_, _>>()?;
         self.check_pace(&roots)?;
+        self.check_files()?;
         let talk = self.talk();
         let user_agent = self.user_agent();
         let token = user_agent.split(['/', ' ']).next().unwrap_or(NAME).to_owned();
@@ -317,6 +319,43 @@ impl Args {
         format!("{NAME}/{}{}", env!("CARGO_PKG_VERSION"), contact.unwrap_or_default())
     }
 
+    /// Each file is one thing, and its name says which where there is a choice.
+    fn check_files(&self) -> Result<(), String> {
+        let files = [
+            ("--journal", &self.journal, &[][..]),
+            ("--json", &self.json, &[]),
+            ("--jsonl", &self.jsonl, &[]),
+            ("--csv", &self.csv, &[]),
+            ("--warc", &self.warc, &[]),
+            ("--dot", &self.dot, &[]),
+            ("--graphml", &self.graphml, &[]),
+            ("--graph", &self.graph, &["svg", "html"]),
+            ("--timeline", &self.timeline, &["svg", "html", "json"]),
+        ];
+        let mut named: Vec<(&str, &Path)> = Vec::new();
+        for (option, path, endings) in files {
+            let Some(path) = path.as_deref() else { continue };
+            let has =
+                |ending: &&str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(ending));
+            if !endings.is_empty() && !endings.iter().any(has) {
+                return Err(format!(
+                    "`{option} {}`: the name must end in .{}",
+                    path.display(),
+                    endings.join(" or .")
+                ));
+            }
+            let is_shared = !path.starts_with("/dev");
+            if let Some((other, _)) = named.iter().find(|(_, it)| is_shared && *it == path) {
+                return Err(format!(
+                    "`{other}` and `{option}` name the same file `{}`",
+                    path.display()
+                ));
+            }
+            named.push((option, path));
+        }
+        Ok(())
+    }
+
     /// A pace that strangers would not like needs a word.
     fn check_pace(&self, roots: &[String]) -> Result<(), String> {
         let shortest = Duration::from_secs(1) / MOST_A_SECOND;
@@ -392,6 +431,12 @@ fn time(text: &str) -> Result<Duration, String> {
         Ok(time) if time <= Duration::from_secs(365 * 24 * 3600) => Ok(time),
         _ => Err(problem()),
     }
+}
+
+/// Within which something must happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time.is_zero() { Err("nothing is done in no time: say 30s or so".into()) } else { Ok(time) }
 }
 
 #[cfg(test)]

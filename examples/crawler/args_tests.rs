@@ -62,6 +62,11 @@ fn a_wrong_line_is_answered_with_what_to_do() {
     says("http://a/ --demo", "cannot be used with");
     says("http://a/ --quiet --verbose", "cannot be used with");
     says("http://a/ --max-dept 3", "--max-depth");
+    says("http://a/ --timeout 0", "no time");
+    says("http://a/ --accept 200", "400");
+    says("http://a/ --graph x.png", "must end in .svg or .html");
+    says("http://a/ --timeline x", "must end in .svg or .html or .json");
+    says("http://a/ --csv x --journal x", "`--journal` and `--csv` name the same file `x`");
 }
 
 #[test]

@@ -62,9 +62,16 @@ fn main() -> ExitCode {
     match done {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err(problem) => {
-            eprintln!("wheelhouse-crawler: {problem}");
+            tell(&format!("wheelhouse-crawler: {problem}"));
             ExitCode::from(FAILED)
         }
+    }
+}
+
+/// A line on stderr. If nobody can be told, that is no reason to fall over.
+fn tell(text: &str) {
+    if !text.is_empty() {
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 
@@ -73,10 +80,10 @@ fn demo(args: Args) -> Result<u8, String> {
     let server = Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let settings = args.into_demo(&format!("http://{}/", server.address))?;
     if settings.talk != Talk::Quiet {
-        eprintln!(
+        tell(&format!(
             "Crawling the built-in site at {}; its broken links are there on purpose.",
             settings.roots[0]
-        );
+        ));
     }
     crawl(settings)
 }
@@ -84,7 +91,13 @@ fn demo(args: Args) -> Result<u8, String> {
 fn serve(address: SocketAddr) -> Result<u8, String> {
     let server = Server::start(address)?;
     let address = server.address;
-    println!("http://{address}/ is the built-in site; http://{address}/c/ is its sound part.");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(
+        stdout,
+        "http://{address}/ is the built-in site; http://{address}/c/ is its sound part."
+    )
+    .map_err(|error| format!("cannot write to stdout: {error}"))?;
+    drop(stdout);
     let event_loop = EventLoop::new().map_err(|error| error.to_string())?;
     // The listener needs the loop, so it is made on it.
     let stopped = event_loop.block_on(async { wheelhouse::signal::ctrl_c().await });
@@ -105,15 +118,16 @@ fn crawl(settings: Settings) -> Result<u8, String> {
     // What was found is written whatever happened.
     let flushed = books.rows.flush();
     let course = course?;
-    flushed?;
-    out::files::write(&crawl.settings, books)?;
+    let pictures = out::files::write(&crawl.settings, books);
     let summary = Summary::new(&crawl.settings, books, &course, used());
     write(&crawl.settings, &summary)?;
+    flushed.and(pictures)?;
     Ok(summary.exit_code)
 }
 
 fn prepare(settings: Settings, live: Arc<Live>) -> Result<Crawl, String> {
     raise_open_files(settings.concurrency)?;
+    out::files::check(&settings.files)?;
     let connector =
         Connector::new(settings.connect_timeout, Tls::new(settings.ca_file.as_deref())?);
     let client = Client::new(Pool::new(connector), settings.client.clone());
@@ -138,10 +152,16 @@ fn write(settings: &Settings, summary: &Summary) -> Result<(), String> {
         let written = out.write_all(text).and_then(|()| out.flush());
         written.map_err(|error| format!("cannot write to stdout: {error}"))
     };
-    let text = if settings.talk == Talk::Quiet { String::new() } else { summary.text() };
+    let is_json_alone = settings.files.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let text = match settings.talk {
+        // The JSON has them.
+        Talk::Quiet if is_json_alone => String::new(),
+        Talk::Quiet => summary.broken_text(),
+        Talk::Normal | Talk::Verbose => summary.text(),
+    };
     match &settings.files.json {
-        Some(path) if path.as_os_str() == "-" => {
-            eprint!("{text}");
+        Some(_) if is_json_alone => {
+            tell(text.trim_end());
             stdout(&summary.json())
         }
         Some(path) => {

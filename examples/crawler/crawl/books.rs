@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::header::HeaderMap;
 use wheelhouse::time::Instant;
@@ -33,6 +34,8 @@ pub(crate) struct Books {
     pub(crate) chance: Chance,
     pub(crate) traps: Vec<String>,
     pub(crate) trap_count: u64,
+    /// Hosts that want no further request, and for how long.
+    pub(crate) left_alone: Vec<(String, Duration)>,
     /// Pages whose first request began.
     pub(crate) begun: u64,
     /// Pages that earlier runs had done.
@@ -76,6 +79,7 @@ impl Books {
             chance: Chance::new(),
             traps: Vec::new(),
             trap_count: 0,
+            left_alone: Vec::new(),
             begun: resumed,
             resumed,
             requests: 0,
@@ -128,6 +132,14 @@ impl Books {
     pub(crate) fn again(&mut self, job: Job, at: Instant, pace: Pace) {
         self.frontier.end(job.host, pace);
         self.frontier.push_later(job, at);
+    }
+
+    /// The host of a job wants no request for longer than we can wait: it gets none in this run.
+    /// What is left of it a resumed crawl asks for.
+    pub(crate) fn leave_alone(&mut self, job: Job, wish: Duration) {
+        if self.frontier.leave_alone(job.host) {
+            self.left_alone.push((self.frontier.name(job.host).to_owned(), wish));
+        }
     }
 
     /// Sitemaps that robots.txt named.

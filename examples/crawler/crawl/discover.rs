@@ -4,6 +4,7 @@
 //! address that is put together from the page's own and is in the table letter for letter is
 //! canonical, since only canonical ones are there. Only the others are parsed.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use encoding_rs::Encoding;
@@ -143,7 +144,8 @@ struct Base {
     folder: usize,
     text: String,
     has_own: bool,
-    url: Option<Url>,
+    /// Parsed when a link is met that its spelling does not tell.
+    url: OnceCell<Option<Url>>,
     encoding: &'static Encoding,
     spelling: String,
 }
@@ -162,12 +164,12 @@ impl Base {
         let folder = parts.origin.len() + path.rfind('/').map_or(0, |at| at + 1);
         let origin = parts.origin.into();
         let spelling = String::new();
-        let url = Url::parse(&text).ok();
-        Base { origin, folder, text, has_own, url, encoding, spelling }
+        Base { origin, folder, text, has_own, url: OnceCell::new(), encoding, spelling }
     }
 
     fn resolve(&self, href: &str) -> Result<String, NotAPage> {
-        let base = self.url.as_ref().ok_or(NotAPage::Malformed)?;
+        let base = self.url.get_or_init(|| Url::parse(&self.text).ok());
+        let base = base.as_ref().ok_or(NotAPage::Malformed)?;
         address::resolve(base, href, self.encoding)
     }
 
@@ -219,7 +221,7 @@ mod tests {
 
     fn discover(rules: &Rules, text: &str) -> (Pages, Discovered) {
         let (mut pages, page) = page();
-        let found = rules.discover(&mut pages, page, &Links::of(text), encoding_rs::UTF_8);
+        let found = rules.discover(&mut pages, page, &Links::of(text, false), encoding_rs::UTF_8);
         (pages, found)
     }
 

@@ -180,6 +180,10 @@ impl Crawl {
             Err(failure) => (failure.may_pass(), None, false),
         };
         let wish = wish.unwrap_or_default();
+        if is_strain && wish > retry::LONGEST_WISH {
+            self.books.borrow_mut().leave_alone(job, wish);
+            return None;
+        }
         if !may_pass || job.tries > self.settings.retries || wish > retry::LONGEST_WISH {
             return None;
         }
@@ -219,7 +223,12 @@ impl Crawl {
         }
         let is_nofollow = self.forbids_following(&answer.headers);
         let is_sitemap = subject.want == Want::Sitemap;
-        let reading = read::read(answer.body, media, is_sitemap, self.settings.max_parse).await;
+        // A list of pages may be long, and what is cut off it is lost; of a page the links at the
+        // end are the least.
+        let is_list = is_sitemap || media.kind(b"") == Kind::Xml;
+        let settings = &self.settings;
+        let limit = if is_list { settings.client.largest_body } else { settings.max_parse };
+        let reading = read::read(answer.body, media, is_sitemap, limit).await;
         outcome.charset = reading.encoding.map_or("", |encoding| encoding.name());
         if !is_nofollow || self.settings.rules.ignore_nofollow {
             self.follow(job.page, reading, outcome);
@@ -229,6 +238,7 @@ impl Crawl {
     fn follow(&self, page: PageId, reading: Reading, outcome: &mut Outcome) {
         let mut books = self.books.borrow_mut();
         let (rules, encoding) = (&self.settings.rules, reading.encoding);
+        outcome.is_list = reading.sitemap.is_some();
         let found = match (reading.sitemap, reading.links) {
             (Some(sitemap), _) => rules.list(&mut books.pages, page, &sitemap),
             (None, Some(links)) => {

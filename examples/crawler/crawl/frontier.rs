@@ -59,6 +59,8 @@ struct Host {
     not_before: Instant,
     /// It stands in the heap.
     is_listed: bool,
+    /// It gets no request any more.
+    is_left_alone: bool,
 }
 
 /// Moment, turn, and the job.
@@ -101,6 +103,7 @@ impl Frontier {
             active: 0,
             not_before: now,
             is_listed: false,
+            is_left_alone: false,
         });
         self.by_name.insert(name.to_owned(), host);
         host
@@ -116,9 +119,12 @@ impl Frontier {
     }
 
     pub(crate) fn push(&mut self, host: HostId, page: PageId) {
-        self.waiting += 1;
-        self.hosts[host.0 as usize].queue.push_back((page, 0));
-        self.list(host);
+        let entry = &mut self.hosts[host.0 as usize];
+        if !entry.is_left_alone {
+            entry.queue.push_back((page, 0));
+            self.waiting += 1;
+            self.list(host);
+        }
     }
 
     /// Once more, not before `at`.
@@ -132,8 +138,13 @@ impl Frontier {
     pub(crate) fn next(&mut self, now: Instant) -> Next {
         while self.later.peek().is_some_and(|Reverse(job)| job.0 <= now) {
             if let Some(Reverse((_, _, host, page, tries))) = self.later.pop() {
+                let entry = &mut self.hosts[host.0 as usize];
+                if entry.is_left_alone {
+                    self.waiting -= 1;
+                    continue;
+                }
                 // Before the others: somebody has waited for it.
-                self.hosts[host.0 as usize].queue.push_front((page, tries));
+                entry.queue.push_front((page, tries));
                 self.list(host);
             }
         }
@@ -194,6 +205,13 @@ impl Frontier {
             host.not_before += delay.saturating_sub(host.delay);
             host.delay = host.delay.max(delay);
         }
+    }
+
+    /// The host gets no request any more, and what waits for it is forgotten; whether that is new.
+    pub(crate) fn leave_alone(&mut self, id: HostId) -> bool {
+        let host = &mut self.hosts[id.0 as usize];
+        self.waiting -= std::mem::take(&mut host.queue).len();
+        !std::mem::replace(&mut host.is_left_alone, true)
     }
 
     /// The host wants no request before `at`.
@@ -274,6 +292,24 @@ mod tests {
         rig.end(0, Pace::Unknown);
         assert_eq!(rig.at(902), (vec![], Some(1151)));
         assert_eq!(rig.frontier.waiting(), 1);
+    }
+
+    #[test]
+    fn a_host_that_is_left_alone_gets_nothing() {
+        let mut rig = Rig::new(&[LOCAL, LOCAL]);
+        rig.push(0, 0..6);
+        rig.push(1, 6..7);
+        assert_eq!(rig.at(0), (vec![0, 6, 1, 2], None));
+        let (host, later) = (rig.hosts[0], rig.start + Duration::from_millis(5));
+        rig.frontier.push_later(Job { page: PageId(0), host, tries: 1 }, later);
+        rig.end(0, Pace::Strained);
+        assert!(rig.frontier.leave_alone(host));
+        assert!(!rig.frontier.leave_alone(host));
+        rig.end(0, Pace::Strained);
+        rig.push(0, 7..9);
+        rig.push(1, 9..10);
+        assert_eq!(rig.at(1), (vec![9], Some(5)));
+        assert_eq!((rig.at(6), rig.frontier.waiting()), ((vec![], None), 0));
     }
 
     #[test]

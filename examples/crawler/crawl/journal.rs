@@ -78,6 +78,9 @@ struct DoneLine {
     outside: u32,
     #[serde(skip_serializing_if = "is_false")]
     head: bool,
+    /// It is a sitemap.
+    #[serde(skip_serializing_if = "is_false")]
+    list: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -102,6 +105,10 @@ pub(crate) struct Journal {
     /// Pages below this number are in the file.
     written: usize,
     buffer: Vec<u8>,
+    /// Up to here the file has whole lines.
+    length: u64,
+    /// A line could not be written: none may come after the gap.
+    is_broken: bool,
 }
 
 impl Journal {
@@ -153,7 +160,8 @@ impl Journal {
             }
             Err(std::fs::TryLockError::Error(error)) => return Err(problem(path, &error)),
         }
-        Ok(Journal { path: path.to_owned(), file, written: 0, buffer: Vec::new() })
+        let path = path.to_owned();
+        Ok(Journal { path, file, written: 0, buffer: Vec::new(), length: 0, is_broken: false })
     }
 
     fn begin(&mut self, identity: &Identity) -> Result<(), String> {
@@ -197,7 +205,20 @@ impl Journal {
     }
 
     fn flush(&mut self) -> Result<(), String> {
-        let result = self.file.write_all(&self.buffer);
+        let lines = std::mem::take(&mut self.buffer);
+        if self.is_broken {
+            // What was told first is the reason.
+            return Ok(());
+        }
+        let result = self.file.write_all(&lines);
+        if result.is_ok() {
+            self.length += lines.len() as u64;
+        } else {
+            // A disk that is full may have taken the half of a line.
+            self.is_broken = true;
+            let _ = self.file.set_len(self.length);
+        }
+        self.buffer = lines;
         self.buffer.clear();
         result.map_err(|error| problem(&self.path, &error))
     }
@@ -240,6 +261,7 @@ impl Journal {
             parsed.map_err(|error| format!("line {number} of `{}`: {error}", path.display()))?;
         }
         self.file.set_len(whole).map_err(failed)?;
+        self.length = whole;
         Ok(done)
     }
 }
@@ -303,6 +325,7 @@ impl DoneLine {
             new: outcome.new_links,
             outside: outcome.outside,
             head: outcome.is_head,
+            list: outcome.is_list,
             ..DoneLine::default()
         };
         match &outcome.end {
@@ -359,6 +382,7 @@ impl DoneLine {
             new_links: self.new,
             outside: self.outside,
             is_head: self.head,
+            is_list: self.list,
         };
         Ok((page(self.id)?, outcome))
     }

@@ -32,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) outside: u32,
     /// Only its head was asked for.
     pub(crate) is_head: bool,
+    /// It is a sitemap, whatever led to it: its parts are further ones.
+    pub(crate) is_list: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

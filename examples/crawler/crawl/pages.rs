@@ -155,7 +155,8 @@ impl Pages {
                 reached.push((target, depth, hops.saturating_add(1), want));
             }
             reached.extend(outcome.links.iter().map(|link| (*link, deeper, 0, Want::Links)));
-            reached.extend(outcome.parts.iter().map(|part| (*part, deeper, 0, Want::Head)));
+            let part_want = if outcome.is_list { Want::Sitemap } else { Want::Head };
+            reached.extend(outcome.parts.iter().map(|part| (*part, deeper, 0, part_want)));
             for (target, depth, hops, want) in reached {
                 if self.reach(target, depth, hops, want) {
                     waiting.push(target);

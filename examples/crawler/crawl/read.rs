@@ -41,7 +41,7 @@ fn read_now(body: &[u8], media: &Media, is_sitemap: bool, limit: usize) -> Readi
     };
     let is_list = is_sitemap || kind == Kind::Xml;
     let sitemap = is_list.then(|| Sitemap::parse(&text)).flatten();
-    let links = (sitemap.is_none() && kind != Kind::Text).then(|| Links::of(&text));
+    let links = (sitemap.is_none() && kind != Kind::Text).then(|| Links::of(&text, media.is_xml()));
     Reading { encoding: Some(encoding), links, sitemap }
 }
 

@@ -18,6 +18,7 @@ use wheelhouse::time::{Instant, sleep};
 use crate::crawl::outcome::is_redirect;
 use crate::crawl::retry;
 use crate::http::client::{Answer, Client};
+use crate::http::decode::Stop;
 use crate::http::failure::Failure;
 use crate::web::address::{self, Parts};
 use crate::web::robots::{Access, Rules};
@@ -134,9 +135,12 @@ impl RobotsCache {
                     Some(next) => address = next,
                     None => return Verdict::of(Access::All, ""),
                 }
+            } else if matches!(answer.cut, Some(Stop::Bomb | Stop::Corrupt | Stop::UnknownCoding)) {
+                // Nobody knows what it would say.
+                return Verdict::of(Access::Nothing, "robots.txt cannot be read");
             } else if (200..300).contains(&answer.status) {
                 let rules = Rules::parse(&answer.body, &self.settings.token);
-                return Verdict::of(Access::Rules(rules), "robots.txt");
+                return Verdict::of(Access::Rules(rules), "robots.txt forbids it");
             } else {
                 let why = format!("robots.txt answered {}", answer.status);
                 return Verdict::of(Access::from_status(answer.status), &why);

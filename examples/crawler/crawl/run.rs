@@ -4,10 +4,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use wheelhouse::select;
 use wheelhouse::signal::{Signal, SignalKind, signal};
 use wheelhouse::task::{JoinError, JoinSet};
 use wheelhouse::time::{Instant, sleep_until};
+use wheelhouse::{EventLoop, select};
 
 use crate::crawl::fetch::{Crawl, fetch};
 use crate::crawl::frontier::Next;
@@ -69,6 +69,9 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
             break Ended::TimeLimit;
         }
     };
+    if ended == Ended::Interrupted {
+        end_at_next_signal();
+    }
     let given_up = jobs.len();
     jobs.shutdown().await;
     let problem = crawl.books.borrow_mut().problem.take();
@@ -110,6 +113,22 @@ fn begin_jobs(
         }
     }
     None
+}
+
+/// The report takes its time after a large crawl, and a user may not want to wait for it. On a
+/// thread, since this loop does not run meanwhile.
+fn end_at_next_signal() {
+    let work = || {
+        let Ok(event_loop) = EventLoop::new() else { return };
+        event_loop.block_on(async {
+            if let Ok(mut signals) = Signals::listen() {
+                signals.wait().await;
+                std::process::exit(130);
+            }
+        });
+    };
+    // Without a thread the report is waited for.
+    let _ = std::thread::Builder::new().name("signals".into()).spawn(work);
 }
 
 /// Ctrl-C, and what service managers send.

@@ -308,7 +308,7 @@ mod tests {
         while let Some(path) = waiting.pop() {
             let reply = site.reply(&path, "a");
             assert_eq!(reply.status, 200, "{path}");
-            let links = Links::of(std::str::from_utf8(&reply.body).unwrap());
+            let links = Links::of(std::str::from_utf8(&reply.body).unwrap(), false);
             for link in links.iter().filter(|link| link.purpose == Purpose::Page) {
                 if seen.insert(link.href.to_owned()) {
                     waiting.push(link.href.to_owned());

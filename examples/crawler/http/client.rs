@@ -21,6 +21,9 @@ use crate::web::address::Parts;
 /// new connection.
 const READ_TO_KEEP: u64 = 64 * 1024;
 
+/// ... and if it comes at once: a radio station never ends.
+const TIME_TO_KEEP: Duration = Duration::from_millis(500);
+
 pub(crate) struct Client {
     pool: Pool,
     settings: ClientSettings,
@@ -169,14 +172,18 @@ impl Client {
         };
         let is_whole = match decoder.as_mut() {
             Some(decoder) => self.collect(&mut body, decoder, &mut answer).await?,
-            None => drain(&mut body, &mut answer.wire).await,
+            None => {
+                let rest = drain(&mut body, &mut answer.wire);
+                timeout(TIME_TO_KEEP, rest).await.unwrap_or(false)
+            }
         };
         if let Some(mut decoder) = decoder {
             // An empty body (an answer to HEAD, a 304) has no coding to be finished.
             if answer.cut.is_none() && answer.wire > 0 {
                 answer.cut = decoder.finish().err();
             }
-            if matches!(answer.cut, None | Some(Stop::TooLarge)) {
+            // What came out before it went wrong is good, as browsers see it too.
+            if matches!(answer.cut, None | Some(Stop::TooLarge | Stop::Corrupt)) {
                 answer.body = decoder.into_kept();
             }
         }

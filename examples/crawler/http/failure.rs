@@ -64,7 +64,11 @@ impl Failure {
 
     /// What hyper says, put into a class.
     pub(crate) fn http(error: &hyper::Error) -> Failure {
-        let is_io = source_of::<io::Error>(error).is_some();
+        // Chunks that are none come as errors of this kind.
+        let is_other = |error: &io::Error| {
+            !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        };
+        let is_io = source_of::<io::Error>(error).is_some_and(is_other);
         let is_cut = error.is_incomplete_message()
             || error.is_canceled()
             || error.is_closed()

@@ -68,7 +68,8 @@ impl Pool {
 
     /// A new connection, whatever is kept.
     pub(crate) async fn fresh(&self, parts: &Parts<'_>) -> Result<Lease, Failure> {
-        let sender = self.connector.connect(parts).await?;
+        // In a box: few requests wait for a connection, and TLS on the way would make them all large.
+        let sender = Box::pin(self.connector.connect(parts)).await?;
         if let Sender::Two(sender) = &sender {
             let mut origins = self.origins.borrow_mut();
             origins.entry(parts.origin.to_owned()).or_default().shared = Some(sender.clone());

@@ -8,7 +8,24 @@ use crate::crawl::books::Books;
 use crate::out::rows::problem;
 use crate::out::verdict::Judge;
 use crate::out::{graph, picture, svg};
-use crate::settings::Settings;
+use crate::settings::{Files, Settings};
+
+/// Whether the files of the end can be written: to hear it after hours would be late. What is in them
+/// stays until then. The error is for the user's eyes.
+pub(crate) fn check(files: &Files) -> Result<(), String> {
+    let json = files.json.as_ref().filter(|path| path.as_os_str() != "-");
+    let at_the_end = [json, files.dot.as_ref(), files.graphml.as_ref(), files.graph.as_ref()];
+    for path in at_the_end.into_iter().chain([files.timeline.as_ref()]).flatten() {
+        let is_new = !path.exists();
+        let opened = File::options().append(true).create(true).open(path);
+        opened.map_err(|error| problem(path, &error))?;
+        if is_new {
+            // A crawl that fails leaves no empty files.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
 
 /// Writes those that were asked for. The error is for the user's eyes.
 pub(crate) fn write(settings: &Settings, books: &Books) -> Result<(), String> {

@@ -11,3 +11,4 @@ pub(crate) mod svg;
 pub(crate) mod timeline;
 pub(crate) mod verdict;
 pub(crate) mod warc;
+mod warc_end;

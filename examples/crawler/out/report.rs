@@ -43,6 +43,8 @@ pub(crate) struct Summary {
     outside: u64,
     forbidden_by_robots: u64,
     truncated: u64,
+    /// Hosts that asked for it; some of their pages are among the ones left.
+    left_alone: Vec<LeftAlone>,
     traps: u64,
     /// The first hundred of them.
     trap_examples: Vec<String>,
@@ -51,6 +53,12 @@ pub(crate) struct Summary {
     content_types: BTreeMap<String, u64>,
     broken: Vec<BrokenLink>,
     pub(crate) exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftAlone {
+    host: String,
+    seconds: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,6 +111,7 @@ impl Summary {
             outside: 0,
             forbidden_by_robots: 0,
             truncated: 0,
+            left_alone: left_alone(books),
             traps: books.trap_count,
             trap_examples: books.traps.clone(),
             statuses: BTreeMap::new(),
@@ -149,6 +158,15 @@ impl Summary {
         text
     }
 
+    /// The broken links alone, if there are any.
+    pub(crate) fn broken_text(&self) -> String {
+        let mut text = String::new();
+        if !self.broken.is_empty() {
+            self.push_broken(&mut text);
+        }
+        text
+    }
+
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -186,17 +204,18 @@ impl Summary {
     }
 
     fn push_totals(&self, text: &mut String) {
+        text.push('\n');
         let mut row = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:<12} {value}");
         };
-        row("", String::new());
         let resumed = if self.resumed == 0 {
             String::new()
         } else {
             format!(", {} of them by earlier runs", self.resumed)
         };
         row("asked for", format!("{}{resumed}", self.done));
-        let mut kinds = format!("{} pages, {} parts of pages", self.pages, self.parts);
+        let pages = if self.pages == 1 { "page" } else { "pages" };
+        let mut kinds = format!("{} {pages}, {} parts of pages", self.pages, self.parts);
         if self.outside > 0 {
             let _ = write!(kinds, ", {} outside", self.outside);
         }
@@ -213,6 +232,9 @@ impl Summary {
         }
         if self.truncated > 0 {
             row("cut", format!("{} bodies were too large or broken", self.truncated));
+        }
+        for LeftAlone { host, seconds } in &self.left_alone {
+            row("left alone", format!("{host}, which wants no request for {seconds} s"));
         }
         if self.left > 0 {
             row("left", format!("{} were found and not asked for", self.left));
@@ -231,7 +253,12 @@ impl Summary {
             bytes(self.peak_memory_bytes)
         );
         row("cost", cpu);
-        row("ended", self.ended.replace("complete", "complete: nothing is left to ask for"));
+        let ended = match self.ended {
+            "complete" if self.left > 0 => "complete, but for hosts that want to be left alone",
+            "complete" => "complete: nothing is left to ask for",
+            other => other,
+        };
+        row("ended", ended.to_owned());
     }
 }
 
@@ -259,6 +286,11 @@ impl BrokenLink {
             on: names(&link.on),
         }
     }
+}
+
+fn left_alone(books: &Books) -> Vec<LeftAlone> {
+    let hosts = books.left_alone.iter();
+    hosts.map(|(host, wish)| LeftAlone { host: host.clone(), seconds: wish.as_secs() }).collect()
 }
 
 fn counts<K: std::fmt::Display>(all: &BTreeMap<K, u64>) -> String {

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     TooManyRedirects,
     /// A redirect without an address, or with one that means nothing.
     Nowhere(u16),
+    /// A root that may not be asked for; why.
+    Forbidden(String),
 }
 
 impl Fault {
@@ -33,6 +35,7 @@ impl Fault {
             Fault::Circle => "redirects in a circle".into(),
             Fault::TooManyRedirects => "too many redirects".into(),
             Fault::Nowhere(status) => format!("{status} with no address to go to"),
+            Fault::Forbidden(why) => format!("not asked for: {why}"),
         }
     }
 }
@@ -116,6 +119,15 @@ impl Judge<'_> {
             }
         }
         roots.iter().for_each(|root| note(*root, None));
+        // A link that robots.txt forbids to follow is no fault of its page. But whoever names an
+        // address wants to know of it, and a crawl of nothing must not look like a sound one.
+        for root in roots {
+            let outcome = self.pages.get(*root).outcome.as_ref();
+            if let Some(End::Forbidden(why)) = outcome.map(|outcome| &outcome.end) {
+                let (fault, via) = (Fault::Forbidden(why.to_string()), Vec::new());
+                broken.insert(*root, Broken { page: *root, fault, via, on: Vec::new() });
+            }
+        }
         let mut broken: Vec<Broken> = broken.into_values().collect();
         broken.sort_by_key(|link| (std::cmp::Reverse(link.on.len()), link.page));
         broken

@@ -21,6 +21,7 @@ use crate::crawl::retry::Chance;
 use crate::http::client::Answer;
 use crate::out::date::rfc3339;
 use crate::out::rows::problem;
+use crate::out::warc_end;
 use crate::web::address::Parts;
 
 pub(crate) struct Warc {
@@ -36,9 +37,14 @@ impl Warc {
     /// Makes the file; a resumed crawl goes on with it. The error is for the user's eyes.
     pub(crate) fn open(path: &Path, headers: &HeaderMap, resume: bool) -> Result<Warc, String> {
         let mut options = File::options();
-        options.create(true).write(true).append(resume).truncate(!resume);
-        let file = options.open(path).map_err(|error| problem(path, &error))?;
+        options.create(true).read(true).write(true).append(resume).truncate(!resume);
+        let failed = |error: io::Error| problem(path, &error);
+        let file = options.open(path).map_err(failed)?;
         let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+        if resume && file.metadata().map_err(failed)?.is_file() {
+            let whole = warc_end::of(&file, is_packed).map_err(failed)?;
+            file.set_len(whole).map_err(failed)?;
+        }
         let warc = Warc {
             path: path.to_owned(),
             is_packed,

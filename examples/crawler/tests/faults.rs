@@ -152,12 +152,34 @@ fn a_busy_server_is_left_alone_as_long_as_it_asks() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
     assert_eq!(site.asked(), ["GET /", "GET /busy", "GET /busy", "GET /other"]);
     assert_eq!(run.code, 0);
-    // One that asks for an hour is not waited for.
+}
+
+#[test]
+fn a_server_that_asks_for_an_hour_is_left_alone_for_good() {
     let site = Fixture::start(|asked: &Asked| match &*asked.target {
-        "/" => Act::Send(answer("503 Busy", "Retry-After: 3600\r\n", "")),
-        _ => missing(),
+        "/" => links(&["/0", "/1", "/2", "/3", "/4", "/5"]),
+        "/1" => Act::Send(answer("429 Too Many Requests", "Retry-After: 3600\r\n", "")),
+        _ => html(""),
     });
-    assert_eq!(site.crawl("/", &[]).broken(), [("".into(), "503 Service Unavailable".into())]);
+    let run = site.crawl("/", &["--per-host", "1"]);
+    assert_eq!(site.asked(), ["GET /", "GET /0", "GET /1"]);
+    assert_eq!(run.broken(), [("1".into(), "429 Too Many Requests".into())]);
+    assert_eq!((run.summary["left"].as_u64(), run.code), (Some(4), 2));
+    assert_eq!(run.summary["left_alone"][0]["seconds"], 3600);
+    let host = site.url.strip_prefix("http://").unwrap();
+    let text = format!("{host}, which wants no request for 3600 s");
+    assert!(run.stdout.contains(&text), "{}", run.stdout);
+}
+
+/// A radio station, say: that it is there is all we want to know.
+#[test]
+fn a_body_that_nobody_reads_is_not_waited_for() {
+    let drip = || {
+        let bytes = answer("200 OK", "Content-Type: audio/mpeg\r\n", "x".repeat(10_000));
+        Act::Drip(bytes, Duration::from_millis(2))
+    };
+    let run = one(drip, &["--timeout", "10s"]);
+    assert_eq!((run.row("/")["status"].as_u64(), run.code), (Some(200), 0));
 }
 
 #[test]
@@ -169,6 +191,20 @@ fn a_robots_txt_that_cannot_be_had_forbids_everything() {
     let run = site.crawl("/", &["--retries", "1"]);
     assert_eq!((site.asked().len(), site.asked_for_robots()), (0, 2));
     assert_eq!(run.rows[0]["error_text"], "robots.txt answered 500");
+    // A crawl of nothing must not look like a sound one.
+    assert_eq!(run.broken(), [("".into(), "not asked for: robots.txt answered 500".into())]);
+    assert_eq!(run.code, 2);
+}
+
+#[test]
+fn a_robots_txt_that_cannot_be_read_forbids_everything() {
+    let site = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/robots.txt" => Act::Send(answer("200 OK", "Content-Encoding: gzip\r\n", "no gzip")),
+        _ => html(""),
+    });
+    let run = site.crawl("/", &["--retries", "0"]);
+    assert_eq!(run.rows[0]["error_text"], "robots.txt cannot be read");
+    assert!(site.asked().is_empty());
 }
 
 #[test]

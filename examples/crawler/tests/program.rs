@@ -219,6 +219,28 @@ fn json_on_stdout_is_json_alone() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("No broken links."));
     let output = command(&[&root, "--quiet", "--max-depth", "0"]).output().unwrap();
     assert!(output.stdout.is_empty() && output.stderr.is_empty() && output.status.success());
+    // A missing page is what one wants to hear of all the same.
+    let broken = format!("{}/missing", site.url);
+    let output = command(&[&broken, "--quiet"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("1 broken link:\n") && !text.contains("asked for"), "{text}");
+}
+
+/// A terminal that is gone, a disk that is full: no reason to fall over.
+#[test]
+fn nobody_listens() {
+    if !std::path::Path::new("/dev/full").exists() {
+        return;
+    }
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let site = chain();
+    let root = format!("{}/1", site.url);
+    let status =
+        command(&[&root, "--json", "-", "--max-depth", "0"]).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let output = command(&[&root]).stdout(full()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("cannot write to stdout"), "{text}");
 }
 
 #[test]
@@ -227,6 +249,11 @@ fn a_file_that_cannot_be_written_is_told_before_anything_is_asked() {
     let run = site.crawl("/1", &["--csv", "/no/such/folder/x.csv"]);
     assert_eq!((run.code, site.asked().len()), (1, 0));
     assert!(run.stderr.contains("cannot write `/no/such/folder/x.csv`"), "{}", run.stderr);
+    // Also those that are written when all is over.
+    for option in ["--dot", "--graphml", "--graph", "--timeline"] {
+        let run = site.crawl("/1", &[option, "/no/such/folder/x.svg"]);
+        assert_eq!((run.code, site.asked().len()), (1, 0), "{option}");
+    }
     // A disk that is full ends the crawl; what could not be written is not passed over.
     if std::path::Path::new("/dev/full").exists() {
         let root = format!("{}/1", site.url);

@@ -6,8 +6,10 @@
 
 use std::ops::Range;
 
-use html5gum::emitters::callback::{Callback, CallbackEmitter, CallbackEvent};
-use html5gum::{Span, Tokenizer};
+use html5gum::Span;
+use html5gum::emitters::callback::{Callback, CallbackEvent};
+
+use crate::web::tags;
 
 /// A page with more is cut off here.
 const MOST: usize = 50_000;
@@ -51,18 +53,9 @@ pub(crate) struct Link<'a> {
 
 impl Links {
     /// Reads HTML, or XML of any kind: the tokenizer never fails.
-    pub(crate) fn of(text: &str) -> Links {
+    pub(crate) fn of(text: &str, is_xml: bool) -> Links {
         let mut links = Links::default();
-        let mut emitter = CallbackEmitter::new(Reader::new(&mut links));
-        // Without a tree builder this is what keeps it out of scripts and the like.
-        emitter.naively_switch_states(true);
-        let mut tokenizer = Tokenizer::new_with_emitter(text, emitter);
-        // It hands out nothing before the end: the callback gives `None` until then.
-        match tokenizer.next() {
-            Some(Ok(())) | None => {}
-            Some(Err(never)) => match never {},
-        }
-        drop(tokenizer);
+        tags::read(text, is_xml, Reader::new(&mut links));
         links
     }
 
@@ -146,6 +139,12 @@ impl Callback<(), ()> for Reader<'_> {
             _ => {}
         }
         None
+    }
+}
+
+impl tags::Listener for Reader<'_> {
+    fn wants_attributes(&self) -> bool {
+        self.tag != Tag::Other
     }
 }
 
@@ -292,7 +291,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> String {
-        let links = Links::of(text);
+        let links = Links::of(text, false);
         let show = |link: Link<'_>| {
             let kind = if link.purpose == Purpose::Page { "" } else { "+" };
             format!("{kind}{}{}", link.href, if link.is_nofollow { "!" } else { "" })
@@ -339,24 +338,37 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_for_scripts_counts() {
+        assert_eq!(found("<noscript><a href=/x><img src=i></noscript><a href=/y>"), "/x +i /y");
+    }
+
+    /// XHTML is XML: there a script may end where it begins.
+    #[test]
+    fn tags_that_close_themselves() {
+        let text = "<script src='s.js'/><title/><a href='/x'/><textarea><a href='/y'/>";
+        let count = |is_xml| Links::of(text, is_xml).iter().count();
+        assert_eq!((count(true), count(false)), (2, 1));
+    }
+
+    #[test]
     fn nofollow_of_a_link_and_of_a_page() {
         assert_eq!(found("<a rel='ugc NoFollow' href=/x><a href=/y>"), "/x! /y");
-        assert!(Links::of("<meta name=ROBOTS content='noindex, NOFOLLOW'>").is_nofollow);
-        assert!(Links::of("<meta name=robots content=none>").is_nofollow);
-        assert!(!Links::of("<meta name=robots content='noindex, follow'>").is_nofollow);
-        assert!(!Links::of("<meta name=description content=nofollow>").is_nofollow);
+        assert!(Links::of("<meta name=ROBOTS content='noindex, NOFOLLOW'>", false).is_nofollow);
+        assert!(Links::of("<meta name=robots content=none>", false).is_nofollow);
+        assert!(!Links::of("<meta name=robots content='noindex, follow'>", false).is_nofollow);
+        assert!(!Links::of("<meta name=description content=nofollow>", false).is_nofollow);
     }
 
     #[test]
     fn the_first_base_counts() {
-        let links = Links::of("<base target=x><base href=/a/><base href=/b/><a href=c>");
+        let links = Links::of("<base target=x><base href=/a/><base href=/b/><a href=c>", false);
         assert_eq!(links.base(), Some("/a/"));
-        assert_eq!(Links::of("<a href=c>").base(), None);
+        assert_eq!(Links::of("<a href=c>", false).base(), None);
     }
 
     #[test]
     fn a_page_of_nothing_but_links_is_cut_off() {
         let text = "<a href=x>".repeat(MOST + 10);
-        assert_eq!(Links::of(&text).iter().count(), MOST);
+        assert_eq!(Links::of(&text, false).iter().count(), MOST);
     }
 }

@@ -33,6 +33,11 @@ impl Media {
         Media { essence, charset }
     }
 
+    /// Whether it is XML by its name: XHTML is read as HTML, but its tags end as in XML.
+    pub(crate) fn is_xml(&self) -> bool {
+        self.essence.ends_with("/xml") || self.essence.ends_with("+xml")
+    }
+
     /// A body without a type is looked at: servers forget the header, browsers sniff.
     pub(crate) fn kind(&self, head: &[u8]) -> Kind {
         match self.essence.as_str() {

@@ -11,4 +11,5 @@ pub(crate) mod retry_after;
 pub(crate) mod robots;
 pub(crate) mod scope;
 pub(crate) mod sitemap;
+pub(crate) mod tags;
 pub(crate) mod traps;

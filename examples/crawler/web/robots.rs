@@ -71,7 +71,7 @@ impl Access {
 impl Rules {
     /// Never fails: what is not understood is skipped, and what is beyond [`LONGEST`] not read.
     pub(crate) fn parse(text: &[u8], token: &str) -> Rules {
-        let text = &text[..text.len().min(LONGEST)];
+        let text = whole_lines(text);
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut groups: Vec<Group> = Vec::new();
         let mut sitemaps = Vec::new();
@@ -121,6 +121,17 @@ impl Rules {
         // Of two with the same length `true`, which is Allow, is the greater.
         let decisive = matching.map(|rule| (rule.pattern.len(), rule.is_allow)).max();
         decisive.is_none_or(|(_, is_allow)| is_allow)
+    }
+}
+
+/// As much as is read. Half a rule would be another rule.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    match text.get(..LONGEST) {
+        Some(head) if text.len() > LONGEST => {
+            let end = head.iter().rposition(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+            &head[..end]
+        }
+        _ => text,
     }
 }
 

@@ -208,3 +208,14 @@ fn the_oracle_agrees() {
         }
     }
 }
+
+/// What is cut off in the middle of a rule would be another rule.
+#[test]
+fn of_a_file_that_is_too_long_whole_lines_are_read() {
+    let head = b"User-agent: *\nDisallow: /a\n";
+    let filler = b"# filler\n".repeat(LONGEST / 9 + 1);
+    let room = LONGEST - head.len() - "Disallow: /".len();
+    let filler = [&filler[..room - 1], b"\n"].concat();
+    let rules = Rules::parse(&[head, &*filler, b"Disallow: /private"].concat(), "x");
+    assert!(rules.allow("/b") && !rules.allow("/a"));
+}
