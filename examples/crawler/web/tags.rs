@@ -87,7 +87,7 @@ impl<L: Listener> ForwardingEmitter for Tags<L> {
         let seen = self.emitter.callback_mut();
         // Nobody runs scripts here, so what stands in for them counts. And only in XML a script
         // or a title ends where it begins.
-        let is_text = !seen.is_noscript && !(self.is_xml && seen.is_self_closing);
-        inside.filter(|_| is_text)
+        let is_markup = seen.is_noscript || self.is_xml && seen.is_self_closing;
+        inside.filter(|_| !is_markup)
     }
 }
