@@ -12,6 +12,7 @@ use socket2::SockRef;
 use wheelhouse_runtime::io::{Interest, Source};
 
 use crate::attempt::when_ready;
+use crate::platform;
 use crate::spare::fill;
 use crate::transport::Transport;
 
@@ -40,7 +41,9 @@ impl<S: Transport> DatagramSocket<S> {
     /// If no loop is running on this thread.
     #[track_caller]
     pub fn from_std(socket: S) -> io::Result<DatagramSocket<S>> {
-        SockRef::from(&socket).set_nonblocking(true)?;
+        let options = SockRef::from(&socket);
+        options.set_nonblocking(true)?;
+        platform::prepare_datagrams(&options)?;
         Ok(DatagramSocket { source: Source::new(socket, Interest::BOTH)? })
     }
 

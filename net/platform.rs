@@ -9,8 +9,12 @@
 //! * **TCP fast open** for who connects: one option on Linux. Apple's systems want connectx(2), the
 //!   BSDs sendto(2), with the data in hand; neither fits a connect that comes before the first
 //!   write.
-//! * **Unix sockets**: abstract names are Linux's; who the peer is, all tell, but only Linux tells the
-//!   process.
+//! * **Unix sockets**: abstract names are Linux's; who the peer is, all tell, but which process, only
+//!   Linux and Apple's systems.
+//! * **One port for several listeners**: Linux deals out the connections to them, FreeBSD if it is
+//!   asked for that by another option, Apple's systems do not.
+//! * **SIGPIPE**: Apple's systems have no flag for it but an option, which each socket needs. That of
+//!   streams the runtime sets.
 //! * **Sockets and pipes**: close-on-exec and non-blocking from the start, or on Apple's systems by
 //!   further calls.
 //! * **The source port** of a socket bound to an address alone is chosen by Linux, if it is asked to
@@ -64,6 +68,22 @@ pub(crate) fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
+/// Before the bind of a listener that shares its port with others of the same server.
+pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
+    #[cfg(target_os = "freebsd")]
+    return socket.set_reuse_port_lb(true);
+    #[cfg(not(target_os = "freebsd"))]
+    socket.set_reuse_port(true)
+}
+
+/// What a datagram socket needs once, before it sends.
+pub(crate) fn prepare_datagrams(socket: &Socket) -> io::Result<()> {
+    #[cfg(target_vendor = "apple")]
+    socket.set_nosigpipe(true)?;
+    let _ = socket;
+    Ok(())
+}
+
 #[cfg(any(target_os = "android", target_os = "linux"))]
 pub(crate) use self::linux::*;
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
@@ -71,7 +91,7 @@ pub(crate) use self::others::*;
 
 #[cfg(any(target_os = "android", target_os = "linux"))]
 mod linux {
-    use nix::sys::socket::{setsockopt, sockopt};
+    use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 
     use super::*;
 
@@ -87,8 +107,10 @@ mod linux {
 
     /// User, group and process of the peer of a Unix socket.
     pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32, Option<i32>)> {
-        let peer = rustix::net::sockopt::socket_peercred(socket)?;
-        Ok((peer.uid.as_raw(), peer.gid.as_raw(), Some(peer.pid.as_raw_nonzero().get())))
+        let peer = getsockopt(&socket, sockopt::PeerCredentials)?;
+        // 0 is who cannot be seen from here: a process outside of our namespace.
+        let process = Some(peer.pid()).filter(|pid| *pid != 0);
+        Ok((peer.uid(), peer.gid(), process))
     }
 
     /// Errors of accept that are those of one connection, beside those that every system has.
@@ -126,8 +148,19 @@ mod others {
     }
 
     pub(crate) fn peer_of(socket: impl AsFd) -> io::Result<(u32, u32, Option<i32>)> {
-        let (user, group) = nix::unistd::getpeereid(socket)?;
-        Ok((user.as_raw(), group.as_raw(), None))
+        let (user, group) = nix::unistd::getpeereid(&socket)?;
+        Ok((user.as_raw(), group.as_raw(), process_of_peer(&socket)?))
+    }
+
+    #[cfg(target_vendor = "apple")]
+    fn process_of_peer(socket: impl AsFd) -> io::Result<Option<i32>> {
+        use nix::sys::socket::{getsockopt, sockopt};
+        Ok(Some(getsockopt(&socket, sockopt::LocalPeerPid)?))
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    fn process_of_peer(_: impl AsFd) -> io::Result<Option<i32>> {
+        Ok(None)
     }
 
     pub(crate) const ERRORS_OF_ONE_CONNECTION: &[Errno] = &[];

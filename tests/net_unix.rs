@@ -8,6 +8,8 @@ mod support;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -141,6 +143,18 @@ fn the_peer_is_known() {
         assert_eq!(peer.gid(), rustix::process::getegid().as_raw());
         #[cfg(target_os = "linux")]
         assert_eq!(peer.pid(), Some(std::process::id() as i32));
+    });
+}
+
+/// The system gives 0 for a process outside of our namespace, and for the peer of a socket that has
+/// none; it is nobody's number.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_peer_that_cannot_be_seen_has_no_process() {
+    run(async {
+        let alone = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let alone = UnixStream::from_std(OwnedFd::from(alone.unwrap()).into()).unwrap();
+        assert_eq!(alone.peer_cred().unwrap().pid(), None);
     });
 }
 

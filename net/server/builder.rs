@@ -21,6 +21,7 @@ use wheelhouse_runtime::LoopGroup;
 use crate::addr::{Question, ToSocketAddrs, first_that_works};
 use crate::connect::new_socket;
 use crate::listener::ListenerSocket;
+use crate::platform;
 use crate::server::accepting::{self, AddressOf};
 use crate::server::connection::Connection;
 use crate::server::control::{Control, Limits, Overload};
@@ -312,7 +313,9 @@ fn bind(address: SocketAddr, is_one_of_several: bool) -> io::Result<Socket> {
     let socket = new_socket(Domain::for_address(address))?;
     // Connections of a server that ended a minute ago may linger; they do not keep the address.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(is_one_of_several)?;
+    if is_one_of_several {
+        platform::share_port(&socket)?;
+    }
     socket.bind(&address.into())?;
     Ok(socket)
 }

@@ -151,7 +151,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// The system's: `NotFound`, `ConnectionRefused` if nobody is there any more, `EMSGSIZE`.
+    /// The system's: `NotFound`, `ConnectionRefused` if nobody is there any more, `EMSGSIZE`; on
+    /// other systems than Linux `ENOBUFS` for a queue that is full.
     ///
     /// # Panics
     ///

@@ -30,7 +30,8 @@ impl UCred {
         self.gid
     }
 
-    /// Which process it is, where the system tells: on Linux. It may have ended since.
+    /// Which process it is, where the system tells: on Linux and Apple's systems. It may have ended
+    /// since. `None` too where it cannot be seen from here, as it is outside of our container.
     pub fn pid(&self) -> Option<i32> {
         self.pid
     }
