@@ -113,8 +113,8 @@ impl ConnectOptions {
         self
     }
 
-    /// After what time of silence the peer is probed (`SO_KEEPALIVE`), in whole seconds. Default:
-    /// never.
+    /// After what time of silence the peer is probed (`SO_KEEPALIVE`), in whole seconds,
+    /// rounded up. Default: never.
     pub fn keepalive(mut self, silence: Duration) -> ConnectOptions {
         self.keepalive = Some(silence);
         self
@@ -190,7 +190,7 @@ impl ConnectOptions {
             socket.set_tcp_nodelay(true)?;
         }
         if let Some(silence) = self.keepalive {
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence))?;
+            socket.set_tcp_keepalive(&probes_after(silence))?;
         }
         if self.fast_open {
             platform::use_fast_open(socket)?;
@@ -204,4 +204,11 @@ impl ConnectOptions {
             SocketAddr::V6(_) => self.local_v6.map(SocketAddr::V6),
         }
     }
+}
+
+/// Probes after so long a silence: in whole seconds, so that it is rounded up. The system cuts off
+/// what is less than one, and would refuse the 0 that is left.
+pub(crate) fn probes_after(silence: Duration) -> TcpKeepalive {
+    let started = u64::from(silence.subsec_nanos() > 0);
+    TcpKeepalive::new().with_time(Duration::from_secs(silence.as_secs().saturating_add(started)))
 }

@@ -138,6 +138,9 @@ fn options_of_a_stream_come_back() {
         assert_eq!(stream.keepalive().unwrap(), None);
         stream.set_keepalive(Some(Duration::from_secs(77))).unwrap();
         assert_eq!(stream.keepalive().unwrap(), Some(Duration::from_secs(77)));
+        // Never earlier than asked for: the system counts in seconds.
+        stream.set_keepalive(Some(Duration::from_millis(1500))).unwrap();
+        assert_eq!(stream.keepalive().unwrap(), Some(Duration::from_secs(2)));
         stream.set_keepalive(None).unwrap();
         assert_eq!(stream.keepalive().unwrap(), None);
         #[cfg(target_os = "linux")]

@@ -7,8 +7,9 @@
 use std::io;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
+use crate::connect_options::probes_after;
 use crate::tcp::TcpStream;
 
 impl TcpStream {
@@ -90,7 +91,7 @@ impl TcpStream {
     }
 
     /// Sets after what time of silence the peer is probed (`SO_KEEPALIVE` and `TCP_KEEPIDLE`, in
-    /// whole seconds); `None` for never, as it is at first. A peer that answers no probe is gone:
+    /// whole seconds, rounded up); `None` for never, as it is at first. A peer that answers no probe is gone:
     /// reading says `TimedOut`.
     ///
     /// # Errors
@@ -98,9 +99,7 @@ impl TcpStream {
     /// The system's.
     pub fn set_keepalive(&self, silence: Option<Duration>) -> io::Result<()> {
         match silence {
-            Some(silence) => {
-                self.sock_ref().set_tcp_keepalive(&TcpKeepalive::new().with_time(silence))
-            }
+            Some(silence) => self.sock_ref().set_tcp_keepalive(&probes_after(silence)),
             None => self.sock_ref().set_keepalive(false),
         }
     }
