@@ -157,7 +157,8 @@ methods! {
     }
     io::Source<OwnedFd> {
         accept::<std::net::SocketAddr>, connect, peek, peek_from::<std::net::SocketAddr>, ready,
-        recv, recv_from::<std::net::SocketAddr>, send, send_all, send_to::<std::net::SocketAddr>,
+        recv, recv_from::<std::net::SocketAddr>, send, send_all, send_file,
+        send_to::<std::net::SocketAddr>,
     }
     net::Lines<'static, net::TcpStream> {
         next,
@@ -344,6 +345,8 @@ called! {
         |server: net::ServerBuilder, all: &LoopGroup| drop(server.serve_on(all, |_, _| async {}));
     net::TcpStream::async_io =>
         |socket: &net::TcpStream| drop(socket.async_io(Interest::READABLE, || Ok(())));
+    net::TcpStream::send_file =>
+        |socket: &net::TcpStream, file: &std::fs::File| drop(socket.send_file(file, ..));
     net::TcpStream::try_io =>
         |socket: &net::TcpStream| socket.try_io(Interest::READABLE, || Ok(())).ok();
     net::UdpSocket::async_io =>
