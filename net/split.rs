@@ -99,184 +99,6 @@ fn reunite<S: Transport>(
     }
 }
 
-impl<S: Transport> ReadHalf<'_, S> {
-    /// As [`StreamSocket::read`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::read`].
-    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.stream.read(buffer)
-    }
-
-    /// As [`StreamSocket::peek`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::peek`].
-    pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.stream.peek(buffer)
-    }
-
-    /// As [`StreamSocket::poll_peek`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::poll_peek`].
-    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.stream.poll_peek(cx, buffer)
-    }
-
-    /// As [`StreamSocket::ready`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::ready`].
-    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
-        self.stream.ready(interest)
-    }
-
-    /// As [`StreamSocket::readable`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
-    }
-
-    /// As [`StreamSocket::try_read`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_read`].
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buffer)
-    }
-
-    /// As [`StreamSocket::try_read_buf`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_read_buf`].
-    pub fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.stream.try_read_buf(buffer)
-    }
-
-    /// As [`StreamSocket::try_read_vectored`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_read_vectored`].
-    pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.stream.try_read_vectored(buffers)
-    }
-
-    /// Our end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::local_addr`].
-    pub fn local_addr(&self) -> io::Result<S::Address> {
-        self.stream.local_addr()
-    }
-
-    /// The other end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<S::Address> {
-        self.stream.peer_addr()
-    }
-
-    pub(crate) fn source(&self) -> &Source<S> {
-        self.stream.source()
-    }
-}
-
-impl<S: Transport> WriteHalf<'_, S> {
-    /// As [`StreamSocket::write`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::write`].
-    pub fn write(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.stream.write(data)
-    }
-
-    /// As [`StreamSocket::write_all`]; not cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::write_all`].
-    pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
-        self.stream.write_all(data)
-    }
-
-    /// As [`StreamSocket::ready`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::ready`].
-    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
-        self.stream.ready(interest)
-    }
-
-    /// As [`StreamSocket::writable`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::writable`].
-    pub async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
-    }
-
-    /// As [`StreamSocket::try_write`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_write`].
-    pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(data)
-    }
-
-    /// As [`StreamSocket::try_write_vectored`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_write_vectored`].
-    pub fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write_vectored(data)
-    }
-
-    /// Our end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::local_addr`].
-    pub fn local_addr(&self) -> io::Result<S::Address> {
-        self.stream.local_addr()
-    }
-
-    /// The other end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<S::Address> {
-        self.stream.peer_addr()
-    }
-
-    pub(crate) fn source(&self) -> &Source<S> {
-        self.stream.source()
-    }
-
-    pub(crate) fn close_writing(&self) -> io::Result<()> {
-        self.stream.close_writing()
-    }
-}
-
 impl<S: Transport> OwnedReadHalf<S> {
     /// Makes the stream whole again.
     ///
@@ -285,100 +107,6 @@ impl<S: Transport> OwnedReadHalf<S> {
     /// [`ReuniteError`], with the halves, if they are not of one stream.
     pub fn reunite(self, writer: OwnedWriteHalf<S>) -> Result<StreamSocket<S>, ReuniteError<S>> {
         reunite(self, writer)
-    }
-
-    /// As [`StreamSocket::read`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::read`].
-    pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.stream.read(buffer)
-    }
-
-    /// As [`StreamSocket::peek`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::peek`].
-    pub fn peek(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.stream.peek(buffer)
-    }
-
-    /// As [`StreamSocket::poll_peek`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::poll_peek`].
-    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.stream.poll_peek(cx, buffer)
-    }
-
-    /// As [`StreamSocket::ready`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::ready`].
-    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
-        self.stream.ready(interest)
-    }
-
-    /// As [`StreamSocket::readable`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::readable`].
-    pub async fn readable(&self) -> io::Result<()> {
-        self.stream.readable().await
-    }
-
-    /// As [`StreamSocket::try_read`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_read`].
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buffer)
-    }
-
-    /// As [`StreamSocket::try_read_buf`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_read_buf`].
-    pub fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        self.stream.try_read_buf(buffer)
-    }
-
-    /// As [`StreamSocket::try_read_vectored`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_read_vectored`].
-    pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.stream.try_read_vectored(buffers)
-    }
-
-    /// Our end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::local_addr`].
-    pub fn local_addr(&self) -> io::Result<S::Address> {
-        self.stream.local_addr()
-    }
-
-    /// The other end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<S::Address> {
-        self.stream.peer_addr()
-    }
-
-    pub(crate) fn source(&self) -> &Source<S> {
-        self.stream.source()
     }
 }
 
@@ -396,110 +124,193 @@ impl<S: Transport> OwnedWriteHalf<S> {
     pub fn forget(mut self) {
         self.shuts_down = false;
     }
-
-    /// As [`StreamSocket::write`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::write`].
-    pub fn write(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.stream.write(data)
-    }
-
-    /// As [`StreamSocket::write_all`]; not cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::write_all`].
-    pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
-        self.stream.write_all(data)
-    }
-
-    /// As [`StreamSocket::ready`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::ready`].
-    pub fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<Ready>> + Send {
-        self.stream.ready(interest)
-    }
-
-    /// As [`StreamSocket::writable`]; cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::writable`].
-    pub async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
-    }
-
-    /// As [`StreamSocket::try_write`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_write`].
-    pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
-        self.stream.try_write(data)
-    }
-
-    /// As [`StreamSocket::try_write_vectored`].
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::try_write_vectored`].
-    pub fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.stream.try_write_vectored(data)
-    }
-
-    /// Our end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::local_addr`].
-    pub fn local_addr(&self) -> io::Result<S::Address> {
-        self.stream.local_addr()
-    }
-
-    /// The other end.
-    ///
-    /// # Errors
-    ///
-    /// As [`StreamSocket::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<S::Address> {
-        self.stream.peer_addr()
-    }
-
-    pub(crate) fn source(&self) -> &Source<S> {
-        self.stream.source()
-    }
-
-    pub(crate) fn close_writing(&self) -> io::Result<()> {
-        self.stream.close_writing()
-    }
 }
 
-impl<S: Transport> AsRef<StreamSocket<S>> for ReadHalf<'_, S> {
-    fn as_ref(&self) -> &StreamSocket<S> {
-        self.stream
-    }
+/// What the halves have of the stream, borrowed and owned alike: those to read with, those to write
+/// with, and either.
+macro_rules! halves {
+    (reads: $($reader:ty),*; writes: $($writer:ty),*) => {
+        $(halves!(read $reader);)*
+        $(halves!(write $writer);)*
+        $(halves!(either $reader);)*
+        $(halves!(either $writer);)*
+    };
+    (read $half:ty) => {
+        impl<S: Transport> $half {
+            /// As [`StreamSocket::read`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::read`].
+            pub fn read(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl Future<Output = io::Result<usize>> + Send {
+                self.stream.read(buffer)
+            }
+
+            /// As [`StreamSocket::peek`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::peek`].
+            pub fn peek(
+                &self,
+                buffer: &mut [u8],
+            ) -> impl Future<Output = io::Result<usize>> + Send {
+                self.stream.peek(buffer)
+            }
+
+            /// As [`StreamSocket::poll_peek`].
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::poll_peek`].
+            pub fn poll_peek(
+                &self,
+                cx: &mut Context<'_>,
+                buffer: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                self.stream.poll_peek(cx, buffer)
+            }
+
+            /// As [`StreamSocket::readable`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::readable`].
+            pub async fn readable(&self) -> io::Result<()> {
+                self.stream.readable().await
+            }
+
+            /// As [`StreamSocket::try_read`].
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::try_read`].
+            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream.try_read(buffer)
+            }
+
+            /// As [`StreamSocket::try_read_buf`].
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::try_read_buf`].
+            pub fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+                self.stream.try_read_buf(buffer)
+            }
+
+            /// As [`StreamSocket::try_read_vectored`].
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::try_read_vectored`].
+            pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.stream.try_read_vectored(buffers)
+            }
+        }
+    };
+    (write $half:ty) => {
+        impl<S: Transport> $half {
+            /// As [`StreamSocket::write`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::write`].
+            pub fn write(&self, data: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
+                self.stream.write(data)
+            }
+
+            /// As [`StreamSocket::write_all`]; not cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::write_all`].
+            pub fn write_all(&self, data: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+                self.stream.write_all(data)
+            }
+
+            /// As [`StreamSocket::writable`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::writable`].
+            pub async fn writable(&self) -> io::Result<()> {
+                self.stream.writable().await
+            }
+
+            /// As [`StreamSocket::try_write`].
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::try_write`].
+            pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
+                self.stream.try_write(data)
+            }
+
+            /// As [`StreamSocket::try_write_vectored`].
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::try_write_vectored`].
+            pub fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.stream.try_write_vectored(data)
+            }
+
+            pub(crate) fn close_writing(&self) -> io::Result<()> {
+                self.stream.close_writing()
+            }
+        }
+    };
+    (either $half:ty) => {
+        impl<S: Transport> $half {
+            /// As [`StreamSocket::ready`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::ready`].
+            pub fn ready(
+                &self,
+                interest: Interest,
+            ) -> impl Future<Output = io::Result<Ready>> + Send {
+                self.stream.ready(interest)
+            }
+
+            /// Our end.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::local_addr`].
+            pub fn local_addr(&self) -> io::Result<S::Address> {
+                self.stream.local_addr()
+            }
+
+            /// The other end.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::peer_addr`].
+            pub fn peer_addr(&self) -> io::Result<S::Address> {
+                self.stream.peer_addr()
+            }
+
+            pub(crate) fn source(&self) -> &Source<S> {
+                self.stream.source()
+            }
+        }
+
+        impl<S: Transport> AsRef<StreamSocket<S>> for $half {
+            fn as_ref(&self) -> &StreamSocket<S> {
+                &self.stream
+            }
+        }
+    };
 }
 
-impl<S: Transport> AsRef<StreamSocket<S>> for WriteHalf<'_, S> {
-    fn as_ref(&self) -> &StreamSocket<S> {
-        self.stream
-    }
-}
-
-impl<S: Transport> AsRef<StreamSocket<S>> for OwnedReadHalf<S> {
-    fn as_ref(&self) -> &StreamSocket<S> {
-        &self.stream
-    }
-}
-
-impl<S: Transport> AsRef<StreamSocket<S>> for OwnedWriteHalf<S> {
-    fn as_ref(&self) -> &StreamSocket<S> {
-        &self.stream
-    }
+halves! {
+    reads: ReadHalf<'_, S>, OwnedReadHalf<S>;
+    writes: WriteHalf<'_, S>, OwnedWriteHalf<S>
 }
 
 impl<S: Transport> Drop for OwnedWriteHalf<S> {

@@ -156,7 +156,7 @@ fn every_async_method_is_on_the_page_of_cancel_safety() {
     let is_named = |of: &str, name: &str| named.contains(&(on_the_page(of).into(), name.into()));
     let missing: Vec<_> = found.iter().filter(|(of, name)| !is_named(of, name)).collect();
     assert!(missing.is_empty(), "not on docs/cancel-safety.md: {missing:?}");
-    assert!(found.len() > 100, "only {} async methods were found", found.len());
+    assert!(found.len() > 90, "only {} async methods were found", found.len());
 }
 
 /// The type, if it is a method, and the name itself.
@@ -170,8 +170,7 @@ fn of_and_name(path: &str) -> (String, String) {
 /// there under one of them.
 fn on_the_page(of: &str) -> &str {
     match of {
-        "StreamSocket" | "$socket" => "TcpStream",
-        "ReadHalf" | "WriteHalf" | "OwnedReadHalf" | "OwnedWriteHalf" => "TcpStream",
+        "StreamSocket" | "$socket" | "$half" => "TcpStream",
         "DatagramSocket" => "UdpSocket",
         "ListenerSocket" => "TcpListener",
         other => other,
