@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use support::{
@@ -149,6 +150,44 @@ fn a_scope_dropped_in_the_middle_drops_its_children_at_once() {
         });
         assert!(timeout(SECOND, run).await.is_err());
         assert_eq!(trace.take(), "late:true 0 late:true 1 late:true 2 body");
+    });
+}
+
+/// What makes the borrows sound: nobody else has the children, so without the scope nobody polls or
+/// drops them, woken or not.
+#[test]
+#[cfg_attr(miri, ignore = "what is leaked is leaked")]
+fn the_children_of_a_leaked_scope_are_never_touched_again() {
+    run_checked(async {
+        let mut words = [String::from("one"), String::from("two")];
+        let wakes = Rc::new(Cell::new(0));
+        {
+            let mut leaked = Box::pin(scope(async |s| {
+                for word in &mut words {
+                    let wakes = wakes.clone();
+                    s.spawn(async move {
+                        word.push('!');
+                        yield_now().await;
+                        wakes.set(wakes.get() + 1);
+                        word.push('?');
+                    });
+                }
+                pending::<()>().await;
+            }));
+            poll_fn(|cx| {
+                for _ in 0..2 {
+                    assert!(leaked.as_mut().poll(cx).is_pending());
+                }
+                Poll::Ready(())
+            })
+            .await;
+            std::mem::forget(leaked);
+        }
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        assert_eq!((wakes.get(), words.clone()), (0, ["one!".into(), "two!".into()]));
+        words[0].clear();
     });
 }
 

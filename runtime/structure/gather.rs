@@ -27,7 +27,8 @@ use crate::task::{Builder, JoinError};
 ///
 /// # Panics
 ///
-/// If no loop is running on this thread; with a child's panic.
+/// If no loop is running on this thread; with a child's panic. When polled again after it has given
+/// the outputs.
 ///
 /// # Examples
 ///
@@ -125,12 +126,13 @@ where
 struct Gathering<T, V> {
     children: Children<T>,
     places: Vec<Option<V>>,
+    is_over: bool,
 }
 
 impl<T: 'static, V> Gathering<T, V> {
     fn new(children: Children<T>) -> Gathering<T, V> {
         let places = (0..children.len()).map(|_| None).collect();
-        Gathering { children, places }
+        Gathering { children, places, is_over: false }
     }
 
     /// Hands every child that ends to `keep`, until none is left.
@@ -139,12 +141,14 @@ impl<T: 'static, V> Gathering<T, V> {
         cx: &Context<'_>,
         mut keep: impl FnMut(&Children<T>, Result<T, JoinError>) -> Option<V>,
     ) -> Poll<Vec<V>> {
+        assert!(!self.is_over, "what gathers was polled after it had given its outputs");
         loop {
             let next = self.children.poll_next(cx);
             let Poll::Ready(next) = next else { return Poll::Pending };
             let Some(Ended { place, result, .. }) = next else { break };
             self.places[place] = keep(&self.children, result);
         }
+        self.is_over = true;
         Poll::Ready(std::mem::take(&mut self.places).into_iter().flatten().collect())
     }
 }
