@@ -20,6 +20,7 @@ use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
 use crate::selector::kind::SelectorKind;
+use crate::spin::Spin;
 use crate::task::polled::{Polled, Wait};
 use crate::task::queue::RunQueue;
 use crate::task::table::Tasks;
@@ -52,6 +53,7 @@ pub struct Builder {
     blocking_keep_alive: Duration,
     blocking_cores: Option<Cores>,
     slow_task_threshold: Option<Duration>,
+    spin: Duration,
     debug: bool,
     records_places: bool,
     seed: Option<u64>,
@@ -88,6 +90,7 @@ impl Builder {
             blocking_keep_alive: Duration::from_secs(10),
             blocking_cores: None,
             slow_task_threshold: None,
+            spin: Duration::ZERO,
             debug: false,
             records_places: false,
             seed: None,
@@ -143,6 +146,38 @@ impl Builder {
     /// How long an idle thread of `spawn_blocking` stays. Default: 10 s.
     pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Builder {
         self.blocking_keep_alive = keep_alive;
+        self
+    }
+
+    /// Asks the selector again and again instead of sleeping in it, for so long before a timer is
+    /// due, and for so long after the last poll of a task. A thread that sleeps is late when it is
+    /// woken, by some 20 to 70 us, and costs whoever wakes it a few more; one that spins is neither.
+    /// Default: zero. What is spun is taken from a processor, whether others want it or not: up to
+    /// this much for each timer that is waited for, and as much again for each burst of events.
+    /// [`Metrics::spun`](crate::Metrics::spun) says how much it was.
+    ///
+    /// A loop that is kept from its processor while it spins takes that for a sign that others need
+    /// it, and only sleeps for the next 10 ms.
+    ///
+    /// A good value is a little more than the machine takes to wake a thread, such as 100 us, and a
+    /// good loop one that has a processor to itself. A loop that a host [turns](EventLoop::turn)
+    /// never spins: the host says how long a turn waits. Nor does one with a virtual clock, where
+    /// no timer is late.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use wheelhouse_runtime::EventLoop;
+    /// use wheelhouse_runtime::time::{Duration, Instant, sleep_until};
+    /// let punctual = EventLoop::builder().spin(Duration::from_micros(100));
+    /// punctual.run(async {
+    ///     let deadline = Instant::now() + Duration::from_millis(1);
+    ///     sleep_until(deadline).await;
+    ///     assert!(Instant::now() >= deadline);
+    /// });
+    /// ```
+    pub fn spin(mut self, time: Duration) -> Builder {
+        self.spin = time;
         self
     }
 
@@ -213,6 +248,7 @@ impl Builder {
             blocking: BlockingPool::new(self.pool_settings(), remote.clone()),
             locals: Locals::default(),
             pace: Pace::default(),
+            spin: Spin::new(self.spin),
             polled: Polled::new(),
             batch: Cell::new(0),
             counters: Counters::default(),

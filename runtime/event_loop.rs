@@ -22,6 +22,7 @@ use crate::pace::Pace;
 use crate::reactor::Reactor;
 use crate::remote::Remote;
 use crate::selector::{Event, Selector};
+use crate::spin::Spin;
 use crate::table::Key;
 use crate::task::polled::{Polled, Wait};
 use crate::task::queue::{Lanes, RunQueue};
@@ -41,6 +42,7 @@ pub(crate) struct LoopState {
     pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) locals: Locals,
     pub(crate) pace: Pace,
+    pub(crate) spin: Spin,
     /// The poll under way, and what its leaf futures say.
     pub(crate) polled: Polled,
     /// Numbers the batches.
@@ -77,6 +79,7 @@ pub(crate) type Root<'a> = dyn FnMut(&mut Context<'_>) + 'a;
 /// How long a turn may wait.
 #[derive(Clone, Copy)]
 pub(crate) enum Patience {
+    /// And another turn follows at once, whatever this one did.
     Forever,
     AtMost(Duration),
 }
@@ -138,6 +141,7 @@ impl LoopState {
 
     fn real_timeout(&self, patience: Patience) -> Option<Duration> {
         let limit = match patience {
+            Patience::Forever if self.spin.is_on() => return self.spinning_timeout(),
             Patience::AtMost(Duration::ZERO) => return Some(Duration::ZERO),
             Patience::AtMost(limit) => duration_to_ticks(limit).saturating_add(1),
             Patience::Forever => Tick::MAX,
@@ -156,6 +160,21 @@ impl LoopState {
             return Some(Duration::ZERO);
         }
         self.alarm.borrow_mut().set(deadline.min(now.saturating_add(limit)), now)
+    }
+
+    /// The same for a loop that may spin: then it does not wait at all. Where a host turns the loop
+    /// it is the host who says how long it waits.
+    fn spinning_timeout(&self) -> Option<Duration> {
+        let deadline = self.next_deadline();
+        let now = self.read_clock();
+        if deadline <= now {
+            return Some(Duration::ZERO);
+        }
+        match self.spin.sleeps_until(deadline, now, self.pace.polls()) {
+            None => Some(Duration::ZERO),
+            Some(Tick::MAX) => None,
+            Some(tick) => self.alarm.borrow_mut().set(tick, now),
+        }
     }
 
     /// The earliest deadline, or `Tick::MAX`.

@@ -9,6 +9,7 @@
 //! event_loop.rs       the loop: the struct that owns one of each part, and the turn by stages
 //! run.rs              stage 7, the one place where user code runs
 //! pace.rs             how often a busy loop asks the clock and the selector
+//! spin.rs             when an idle loop asks the selector rather than sleep in it
 //! locals.rs           what belongs to a loop without the loop knowing it
 //! shutdown.rs         the end of a loop, and the report of what did not stop
 //! current.rs          which loop this thread is on, and what is said when there is none
@@ -188,6 +189,7 @@ mod selector;
 mod shutdown;
 pub mod signal;
 mod source;
+mod spin;
 mod stream;
 pub mod structure;
 mod syscall;
@@ -204,7 +206,7 @@ pub use crate::debug::tree::{TaskInfo, TaskTree, WaitsFor};
 pub use crate::group::{GroupBuilder, LoopGroup};
 pub use crate::handle::{Handle, LoopClosed, RemoteHandle};
 pub use crate::loop_local::loop_local;
-pub use crate::owner::{EnterGuard, EventLoop, Turn, run};
+pub use crate::owner::{EnterGuard, EventLoop, Turn, metrics, run};
 pub use crate::selector::kind::SelectorKind;
 pub use crate::selector::script::{Script, Step};
 pub use crate::shutdown::{LeftBehind, LeftKind, ShutdownReport};

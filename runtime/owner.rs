@@ -49,6 +49,26 @@ pub fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// What the loop of this thread has done and holds: [`EventLoop::metrics`] for the tasks on it.
+///
+/// # Panics
+///
+/// If no loop is running on this thread.
+///
+/// # Examples
+///
+/// ```
+/// wheelhouse_runtime::run(async {
+///     let before = wheelhouse_runtime::metrics();
+///     wheelhouse_runtime::spawn(async {}).await.unwrap();
+///     assert_eq!(wheelhouse_runtime::metrics().spawned, before.spawned + 1);
+/// });
+/// ```
+#[track_caller]
+pub fn metrics() -> Metrics {
+    current::expect("metrics").metrics()
+}
+
 /// An event loop. It belongs to the thread that made it and runs there, by
 /// [`block_on`](Self::block_on), [`run_forever`](Self::run_forever), or turn by turn inside another
 /// loop ([`turn`](Self::turn)).
@@ -179,7 +199,8 @@ impl EventLoop {
         // The host may have waited long since the last turn.
         state.pace.make_select_due();
         let before = state.metrics();
-        let outcome = state.turn(&mut |_| {}, wait.map_or(Patience::Forever, Patience::AtMost));
+        let wait = Patience::AtMost(wait.unwrap_or(Duration::MAX));
+        let outcome = state.turn(&mut |_| {}, wait);
         let after = state.metrics();
         let events = (after.events - before.events) as usize;
         // Events that did not fit cause no new edge, and after an error the wait is to be tried

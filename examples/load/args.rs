@@ -29,6 +29,12 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Where a search begins.
 const FIRST_RATE: u64 = 1000;
 
+/// Longer than it takes to wake a thread on most machines.
+const DEFAULT_SPIN: Duration = Duration::from_micros(100);
+
+/// More than this would spin for the most part of a second between two messages.
+const LONGEST_SPIN: Duration = Duration::from_millis(10);
+
 /// The histograms end here.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -180,6 +186,11 @@ struct LoadArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     loops: u32,
+    /// Wake up so long before a message is due, and stay awake for so long after an answer, so that
+    /// the time it takes to wake a thread is not in the figures; it costs processor time, which is
+    /// reported. 0s only sleeps [default: 100us; 0s if the loops leave no processor to others]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    spin: Option<Duration>,
     /// Give up connecting, or waiting for an answer, after this; what was given up counts in the
     /// latencies with the time it was waited for
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
@@ -259,6 +270,7 @@ pub(crate) struct Settings {
     pub(crate) keeps_alive: bool,
     pub(crate) load: Load,
     pub(crate) warm_up: Duration,
+    pub(crate) spin: Duration,
     pub(crate) timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) expected_length: Option<u64>,
@@ -292,6 +304,9 @@ impl Args {
         }
         if load.timeout.is_zero() || load.timeout > LONGEST_TIMEOUT {
             return Err("`--timeout` must be more than nothing and at most 1h, such as 10s".into());
+        }
+        if load.spin.is_some_and(|spin| spin > LONGEST_SPIN) {
+            return Err("`--spin` must be at most 10ms, such as 100us; 0s does not spin".into());
         }
         let keeps_alive = !target.no_keep_alive;
         let size = target.size;
@@ -327,18 +342,20 @@ impl Args {
                 .into());
         }
         let connections = load.connections as usize;
+        let loops = (load.loops as usize).min(connections);
         let mode = load.mode(search.as_ref());
         let lasts = mode.lasts();
         Ok(Settings {
             origins,
             is_http2,
             connections,
-            loops: (load.loops as usize).min(connections),
+            loops,
             size,
             depth,
             keeps_alive,
             warm_up: load.warm_up.unwrap_or((lasts / 10).min(LONGEST_DEFAULT_WARM_UP)),
             load: mode,
+            spin: load.spin.unwrap_or_else(|| default_spin(loops)),
             timeout: load.timeout,
             drain: load.drain,
             expected_length: judge.expect_length,
@@ -347,6 +364,12 @@ impl Args {
             outputs: output,
         })
     }
+}
+
+/// What spins keeps a processor from others, and the target may be one of them.
+fn default_spin(loops: usize) -> Duration {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if loops < processors { DEFAULT_SPIN } else { Duration::ZERO }
 }
 
 /// Makes ready what TLS and HTTP/2 need, so that what is wrong with it is said before the run.
@@ -458,6 +481,10 @@ pub(crate) mod tests {
         assert_eq!((request.method.as_str(), request.path.as_str()), ("PUT", "/x"));
         assert!(!by_place.keeps_alive);
         assert_eq!(settings("-c 2 --loops 9").unwrap().loops, 2);
+        let spins = |line| settings(line).unwrap().spin;
+        assert_eq!(spins("--spin 30us"), Duration::from_micros(30));
+        assert_eq!(spins("--spin 0s"), Duration::ZERO);
+        assert_eq!(spins("--loops 1024 -c 1024"), Duration::ZERO, "no processor is left over");
     }
 
     #[test]
@@ -485,6 +512,7 @@ pub(crate) mod tests {
         says("--duration 5", "such as 500ms");
         says("--duration 0s", "more than nothing");
         says("--timeout 2h", "at most 1h");
+        says("--spin 11ms", "at most 10ms");
         says("--rate 0", "between 1 and");
         says("--stages 5s", "10s@1000");
         says("--stages 5s@5 --rate 5", "cannot be used with");

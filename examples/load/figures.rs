@@ -21,6 +21,9 @@ const FEW: u64 = 5;
 /// A thread that takes this share of a processor has no time left to be punctual with.
 const SATURATED: f64 = 0.9;
 
+/// Nor has one that waits for a processor for this share of the time.
+const STARVED: f64 = 0.5;
+
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct StageOf {
     pub(crate) seconds: f64,
@@ -80,13 +83,16 @@ pub(crate) struct Error {
 /// The health of this program itself.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Generator {
-    /// Share of one processor that the busiest loop's thread took while measuring.
+    /// Share of one processor that the busiest loop's thread took for its work while measuring.
     pub(crate) cpu_share: f64,
+    /// What it spun beside that, to be punctual when it had nothing to do (`--spin`).
+    pub(crate) spun_share: f64,
     /// Share of the time for which it waited for one.
     pub(crate) waited_share: f64,
-    /// Its processor is used up: the messages a second may be its limit and not the target's.
+    /// Its processor is used up, and not by spinning, or others have it: the messages a second may
+    /// be its limit and not the target's.
     pub(crate) saturated: bool,
-    /// Processor time for each message, of all loops.
+    /// Processor time for each message, of all loops, but for what they spun.
     pub(crate) cpu_ns_per_message: f64,
     /// The longest that a loop did not come round.
     pub(crate) longest_turn_ns: u64,
@@ -170,14 +176,16 @@ impl Generator {
     pub(crate) fn new(measured: &Measured) -> Generator {
         let seconds = measured.measured.as_secs_f64();
         let share = |time: Duration| ratio(time.as_secs_f64(), seconds);
-        let busiest = measured.times.iter().max_by_key(|times| times.ran + times.waited);
+        let busiest = measured.times.iter().max_by_key(|times| times.worked() + times.waited);
         let busiest = busiest.copied().unwrap_or_default();
-        let ran: Duration = measured.times.iter().map(|times| times.ran).sum();
+        let worked: Duration = measured.times.iter().map(|times| times.worked()).sum();
+        let (cpu_share, waited_share) = (share(busiest.worked()), share(busiest.waited));
         Generator {
-            cpu_share: share(busiest.ran),
-            waited_share: share(busiest.waited),
-            saturated: share(busiest.ran + busiest.waited) >= SATURATED,
-            cpu_ns_per_message: ratio(ran.as_nanos() as f64, measured.record.answered as f64),
+            cpu_share,
+            spun_share: share(busiest.ran - busiest.worked()),
+            waited_share,
+            saturated: cpu_share + waited_share >= SATURATED || waited_share >= STARVED,
+            cpu_ns_per_message: ratio(worked.as_nanos() as f64, measured.record.answered as f64),
             longest_turn_ns: measured.longest_turn.as_nanos() as u64,
             late_share: None,
         }

@@ -14,12 +14,14 @@ const PULSE: Duration = Duration::from_millis(5);
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ThreadTimes {
     pub(crate) ran: Duration,
+    /// Of that, what its loop spun while it had nothing to do.
+    pub(crate) spun: Duration,
     /// Ready to run, while another thread had the processor.
     pub(crate) waited: Duration,
 }
 
 impl ThreadTimes {
-    /// Of this thread.
+    /// Of this thread, and its loop.
     pub(crate) fn now() -> ThreadTimes {
         // Where the system does not tell it, nothing is known to have been waited.
         let waited = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
@@ -30,6 +32,7 @@ impl ThreadTimes {
                 ran.tv_sec.try_into().unwrap_or(0),
                 ran.tv_nsec.try_into().unwrap_or(0),
             ),
+            spun: wheelhouse::metrics().spun,
             waited: Duration::from_nanos(waited.unwrap_or(0)),
         }
     }
@@ -37,8 +40,14 @@ impl ThreadTimes {
     pub(crate) fn since(self, before: ThreadTimes) -> ThreadTimes {
         ThreadTimes {
             ran: self.ran.saturating_sub(before.ran),
+            spun: self.spun.saturating_sub(before.spun),
             waited: self.waited.saturating_sub(before.waited),
         }
+    }
+
+    /// What it took of a processor to do something with it.
+    pub(crate) fn worked(self) -> Duration {
+        self.ran.saturating_sub(self.spun)
     }
 }
 

@@ -125,6 +125,9 @@ fn others(out: &mut String, summary: &Summary) -> std::fmt::Result {
 fn generator(out: &mut String, generator: &Generator) -> std::fmt::Result {
     let (cpu, waited) = (generator.cpu_share * 100.0, generator.waited_share * 100.0);
     write!(out, "generator    {cpu:.0} % of a processor")?;
+    if generator.spun_share >= 0.005 {
+        write!(out, ", {:.0} % spun to be punctual", generator.spun_share * 100.0)?;
+    }
     if waited >= 0.5 {
         write!(out, " and {waited:.0} % of the time waiting for one")?;
     }

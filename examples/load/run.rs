@@ -59,7 +59,12 @@ impl Run {
     /// Puts `load` on the target once. The error is for the user's eyes.
     pub(crate) fn measure(&self, load: &Load) -> Result<Measured, String> {
         let problem = |error: std::io::Error| format!("cannot make an event loop: {error}");
-        let group = LoopGroup::new(self.settings.loops).map_err(problem)?;
+        let spin = self.settings.spin;
+        let group = LoopGroup::builder()
+            .loops(self.settings.loops)
+            .configure(move |_, builder| builder.spin(spin))
+            .build()
+            .map_err(problem)?;
         let event_loop = EventLoop::new().map_err(problem)?;
         let measured = event_loop.block_on(self.conduct(&group, load));
         self.live.iter().for_each(|live| live.reset());

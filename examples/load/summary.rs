@@ -294,7 +294,7 @@ pub(crate) mod tests {
             record.answered(flight, now, now, rate.is_some());
         }
         record.answered = 1000;
-        let times = ThreadTimes { ran: Duration::from_secs(1), waited: Duration::ZERO };
+        let times = ThreadTimes { ran: Duration::from_secs(1), ..ThreadTimes::default() };
         Measured {
             record,
             connected: 2,
@@ -363,11 +363,29 @@ pub(crate) mod tests {
             let mut saturated = measured(Some(500));
             saturated.record.unsent_by_target = 100;
             let (ran, waited) = (Duration::from_secs(times.0), Duration::from_secs(times.1));
-            saturated.times = vec![ThreadTimes::default(), ThreadTimes { ran, waited }];
+            let times = ThreadTimes { ran, waited, spun: Duration::ZERO };
+            saturated.times = vec![ThreadTimes::default(), times];
             let summary = summary(Some(500), &saturated);
             assert!(summary.generator.saturated);
             assert_eq!(summary.exit_code, 98);
         }
+    }
+
+    #[test]
+    fn spinning_is_told_apart_and_uses_nothing_up() {
+        let mut run = measured(Some(500));
+        run.record.unsent_by_target = 100;
+        let seconds = Duration::from_secs;
+        run.times = vec![ThreadTimes { ran: seconds(2), spun: seconds(1), waited: seconds(0) }];
+        let spinning = summary(Some(500), &run);
+        let Generator { cpu_share, spun_share, cpu_ns_per_message, .. } = spinning.generator;
+        assert!((cpu_share - 0.5).abs() < 1e-9 && (spun_share - 0.5).abs() < 1e-9);
+        assert!((cpu_ns_per_message - 1e6).abs() < 1e-3);
+        assert!(!spinning.generator.saturated);
+        assert_eq!(spinning.exit_code, 0);
+
+        run.times[0].spun = Duration::from_millis(100);
+        assert_eq!(summary(Some(500), &run).exit_code, 98, "the rest of the time it worked");
     }
 
     #[test]

@@ -19,6 +19,7 @@ impl LoopState {
             messages: counters.messages.get(),
             timers_fired: counters.timers_fired.get(),
             spawned: counters.spawned.get(),
+            spun: self.spin.spun(),
             tasks: self.tasks.len(),
             runnable: self.queue.len(),
             sources: self.reactor.len(),

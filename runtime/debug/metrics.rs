@@ -1,6 +1,7 @@
 //! Counters of a loop. Counting is an addition to a cell; a [`Metrics`] is a copy of them all.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -44,6 +45,9 @@ pub struct Metrics {
     pub timers_fired: u64,
     /// Tasks spawned.
     pub spawned: u64,
+    /// How long the loop [spun](crate::Builder::spin): time on a processor in which it had nothing
+    /// to do.
+    pub spun: Duration,
     /// Tasks that are there now: unfinished ones, and finished ones whose handle was neither
     /// awaited nor dropped.
     pub tasks: usize,

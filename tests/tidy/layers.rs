@@ -42,6 +42,7 @@ pub(crate) const RUNTIME: &[Layer] = &[
             "selector/kind.rs",
             "time/alarm.rs",
             "pace.rs",
+            "spin.rs",
             "reactor.rs",
             "inbox.rs",
             "remote.rs",

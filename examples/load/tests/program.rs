@@ -74,6 +74,17 @@ fn open_loop_keeps_to_the_plan() {
 }
 
 #[test]
+fn what_it_spins_is_reported_and_is_not_work() {
+    let line = "--rate 100 --connections 2 --duration 500ms --warm-up 0s --json -";
+    let spun = |json: &Value| json["generator"]["spun_share"].as_f64().unwrap();
+    assert_eq!(spun(&run(&format!("{line} --spin 0s")).json()), 0.0);
+    // As long as from one message to the next: it never sleeps.
+    let json = run(&format!("{line} --spin 10ms")).json();
+    assert!(spun(&json) > 0.0, "{json}");
+    assert!(json["generator"]["cpu_share"].as_f64().unwrap() < 0.5, "{json}");
+}
+
+#[test]
 fn a_stall_of_the_target_shows_in_the_response_time() {
     let address = server(|stream| {
         let mut stalled = false;
