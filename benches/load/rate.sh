@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # The highest rate that one core can offer, closed loop over HTTP/1.1 with keep-alive: wrk, h2load and
 # wheelhouse-load in turn against the same nginx, which has the other core. What nginx cannot carry
-# none of them can show, so the processor time for each request stands beside the rate.
+# none of them can show, so the processor time for each request stands beside the rate. A server that
+# has to wake its client for each answer is slower than one whose client is awake: so the last is
+# measured as it comes, and with --spin 0s, when it only sleeps, as the others do.
 #
 #   benches/load/rate.sh [ROUNDS]     needs nginx, wrk, h2load and two cores
 
@@ -47,4 +49,5 @@ for ((round = 0; round < rounds; round++)); do
     measure wrk wrk -t1 -c$connections -d${seconds}s "$url"
     measure h2load h2load --h1 -t1 -c$connections -D$seconds "$url"
     measure wheelhouse-load "$load" "$url" -q -c $connections -d ${seconds}s --warm-up 0s
+    measure "  --spin 0s" "$load" "$url" -q -c $connections -d ${seconds}s --warm-up 0s --spin 0s
 done
