@@ -29,9 +29,6 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 /// Where a search begins.
 const FIRST_RATE: u64 = 1000;
 
-/// Longer than it takes to wake a thread on most machines.
-const DEFAULT_SPIN: Duration = Duration::from_micros(100);
-
 /// More than this would spin for the most part of a second between two messages.
 const LONGEST_SPIN: Duration = Duration::from_millis(10);
 
@@ -188,9 +185,9 @@ struct LoadArgs {
     loops: u32,
     /// Wake up so long before a message is due, and stay awake for so long after an answer, so that
     /// the time it takes to wake a thread is not in the figures; it costs processor time, which is
-    /// reported. 0s only sleeps [default: 100us; 0s if the loops leave no processor to others]
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    spin: Option<Duration>,
+    /// reported, and gives way to others. 0s only sleeps
+    #[arg(long, value_name = "TIME", default_value = "100us", value_parser = time)]
+    spin: Duration,
     /// Give up connecting, or waiting for an answer, after this; what was given up counts in the
     /// latencies with the time it was waited for
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
@@ -305,7 +302,7 @@ impl Args {
         if load.timeout.is_zero() || load.timeout > LONGEST_TIMEOUT {
             return Err("`--timeout` must be more than nothing and at most 1h, such as 10s".into());
         }
-        if load.spin.is_some_and(|spin| spin > LONGEST_SPIN) {
+        if load.spin > LONGEST_SPIN {
             return Err("`--spin` must be at most 10ms, such as 100us; 0s does not spin".into());
         }
         let keeps_alive = !target.no_keep_alive;
@@ -342,20 +339,19 @@ impl Args {
                 .into());
         }
         let connections = load.connections as usize;
-        let loops = (load.loops as usize).min(connections);
         let mode = load.mode(search.as_ref());
         let lasts = mode.lasts();
         Ok(Settings {
             origins,
             is_http2,
             connections,
-            loops,
+            loops: (load.loops as usize).min(connections),
             size,
             depth,
             keeps_alive,
             warm_up: load.warm_up.unwrap_or((lasts / 10).min(LONGEST_DEFAULT_WARM_UP)),
             load: mode,
-            spin: load.spin.unwrap_or_else(|| default_spin(loops)),
+            spin: load.spin,
             timeout: load.timeout,
             drain: load.drain,
             expected_length: judge.expect_length,
@@ -364,12 +360,6 @@ impl Args {
             outputs: output,
         })
     }
-}
-
-/// What spins keeps a processor from others, and the target may be one of them.
-fn default_spin(loops: usize) -> Duration {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if loops < processors { DEFAULT_SPIN } else { Duration::ZERO }
 }
 
 /// Makes ready what TLS and HTTP/2 need, so that what is wrong with it is said before the run.
@@ -484,7 +474,7 @@ pub(crate) mod tests {
         let spins = |line| settings(line).unwrap().spin;
         assert_eq!(spins("--spin 30us"), Duration::from_micros(30));
         assert_eq!(spins("--spin 0s"), Duration::ZERO);
-        assert_eq!(spins("--loops 1024 -c 1024"), Duration::ZERO, "no processor is left over");
+        assert_eq!(spins(""), Duration::from_micros(100), "longer than it takes to wake a thread");
     }
 
     #[test]

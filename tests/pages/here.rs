@@ -57,6 +57,7 @@ items! {
     gather_settled,
     io::TryIoError,
     join,
+    metrics,
     net::IncompleteRead,
     net::LimitOverrun,
     net::ToSocketAddrs,
@@ -110,7 +111,7 @@ items! {
 methods! {
     Builder {
         blocking_keep_alive, build, clock, debug, events_per_turn, max_blocking_threads,
-        operations_per_poll, polls_per_turn, run::<Ready<()>>, slow_task_threshold,
+        operations_per_poll, polls_per_turn, run::<Ready<()>>, slow_task_threshold, spin,
     }
     CallHandle {
         cancel, is_cancelled, reschedule, when,
