@@ -87,6 +87,11 @@ fn fault_of(error: &io::Error) -> Fault {
     }
 }
 
+/// Whether the next connection may be fine: only this one is broken.
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    fault_of(error) == Fault::Connection
+}
+
 /// Accepts for a listener, whatever happens.
 #[derive(Default)]
 pub(crate) struct Acceptor {

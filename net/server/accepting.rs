@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use wheelhouse_runtime::{CancelToken, spawn, task};
 
+use crate::accept::is_of_one_connection;
 use crate::listener::{Accepted, ListenerSocket};
 use crate::server::connection::Connection;
 use crate::server::control::{Control, End, Overload, Refusal};
@@ -132,9 +133,15 @@ where
 
     fn sweep(&self) {
         for _ in 0..SWEEP_MAX {
-            let Ok(accepted) = self.listener.try_accept() else { return };
-            if self.try_admit(&mut Some(accepted)).is_some() {
-                self.refuse();
+            match self.listener.try_accept() {
+                Ok(accepted) => {
+                    if self.try_admit(&mut Some(accepted)).is_some() {
+                        self.refuse();
+                    }
+                }
+                // Who went away while waiting does not stand before those behind.
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => return,
             }
         }
     }
