@@ -2,6 +2,7 @@
 //! [`Runtime`]; the body always runs as a spawned task, so that nobody's special case for `block_on` counts.
 
 use crate::contenders::{Bound, Resettable, Runtime};
+use crate::http::Protocol;
 use crate::measure::{self, own_cpu_ns, percentile};
 use crate::place::Transport;
 use atomic_waker::AtomicWaker;
@@ -26,6 +27,7 @@ pub struct Job {
     pub cpu: Option<usize>,
     pub other_cpu: Option<usize>,
     pub transport: Transport,
+    pub http: Protocol,
     pub port: u16,
     pub buffer: usize,
     /// The server for idle connections instead of the ordinary one.

@@ -4,6 +4,7 @@
 mod child;
 mod contenders;
 mod held;
+mod http;
 mod load;
 mod measure;
 mod pair;
@@ -26,6 +27,7 @@ const USAGE: &str = "\
 peers [SCENARIO...] [--rounds N] [--quick] [--only CONTENDER,...] [--json FILE] [--list]
 peers picture timers|memory FILE.json    (a picture of the README from a run's JSON, to stdout)
 peers echo-server CONTENDER [--transport tcp|unix|udp] [--port N] [--buffer BYTES] [--idle] [--cpu N]
+peers http-server tokio|wheelhouse [--http 1|2] [--port N] [--cpu N]
 
 A scenario is named by any prefix (`echo` is all of the echo scenarios); without one, all run.
 --rounds N   how often each is measured (3, or 1 with --quick); the tables show medians
@@ -38,11 +40,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
         Some("__child") => run_child(&arguments[1..]),
-        Some("echo-server") => {
-            let mut words = arguments.clone();
-            words[0] = "server".into();
-            run_child(&words)
-        }
+        Some("http-server") => run_child(&arguments),
+        Some("echo-server") => run_child(&[&["server".to_owned()], &arguments[1..]].concat()),
         Some("picture") => picture_of(&arguments[1..]),
         _ => orchestrate(&arguments),
     };
@@ -66,6 +65,7 @@ fn run_child(words: &[String]) -> Result<(), String> {
         cpu: None,
         other_cpu: None,
         transport: Default::default(),
+        http: Default::default(),
         port: 0,
         buffer: 4096,
         idle: false,
@@ -82,6 +82,7 @@ fn run_child(words: &[String]) -> Result<(), String> {
             "--cpu" => job.cpu = Some(value(option, options.next())?),
             "--other-cpu" => job.other_cpu = Some(value(option, options.next())?),
             "--transport" => job.transport = value(option, options.next())?,
+            "--http" => job.http = value(option, options.next())?,
             "--port" => job.port = value(option, options.next())?,
             "--buffer" => job.buffer = value(option, options.next())?,
             "--exit-at" => job.exit_at = value(option, options.next())?,
@@ -93,6 +94,9 @@ fn run_child(words: &[String]) -> Result<(), String> {
     measure::raise_nofile();
     if let Some(cpu) = job.cpu {
         measure::pin_to(cpu);
+    }
+    if job.part == "http-server" {
+        return http::serve(name, &job);
     }
     (contender.child)(&job)?.print();
     // No destructors: a million pending sleeps and runtimes' threads are not part of any figure.

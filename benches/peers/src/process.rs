@@ -66,9 +66,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(contender: &Contender, plan: &Plan, tool: Option<&[&str]>, more: &[&str]) -> Result<Server, String> {
-        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
-        let mut command = plan.child("server", contender, tool, &more);
+    fn start(mut command: Command) -> Result<Server, String> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = measure::tie_to_parent(&mut command).spawn().map_err(|e| e.to_string())?;
         let errors = drain_stderr(&mut child);
@@ -139,7 +137,17 @@ pub fn with_server<T>(
     more: &[&str],
     body: impl FnOnce(&mut Server) -> Result<T, String>,
 ) -> Result<(T, Server), String> {
-    let mut server = Server::start(contender, plan, tool, more)?;
+    let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+    with_started(contender, plan.child("server", contender, tool, &more), body)
+}
+
+/// As [`with_server`], with a server of any kind.
+pub fn with_started<T>(
+    contender: &Contender,
+    command: Command,
+    body: impl FnOnce(&mut Server) -> Result<T, String>,
+) -> Result<(T, Server), String> {
+    let mut server = Server::start(command)?;
     server.detail = detail(contender);
     match body(&mut server) {
         Ok(value) => Ok((value, server)),

@@ -2,6 +2,7 @@
 
 use crate::child::Answer;
 use crate::contenders::Contender;
+use crate::http::{self, Protocol};
 use crate::load::{self, Load, Shape};
 use crate::measure::{self, InstructionTool, Perf, Strace, SystemCalls};
 use crate::place::Transport;
@@ -48,12 +49,14 @@ enum Kind {
     SleepSystemCalls,
     SleepBusy(Shape),
     Idle(usize),
+    /// hyper under others' load generators.
+    Http(Protocol),
 }
 
-const fn ratio(key: &'static str, title: &'static str) -> Metric {
+pub const fn ratio(key: &'static str, title: &'static str) -> Metric {
     Metric { key, title, compare: Ratio }
 }
-const fn plain(key: &'static str, title: &'static str) -> Metric {
+pub const fn plain(key: &'static str, title: &'static str) -> Metric {
     Metric { key, title, compare: Nothing }
 }
 const fn above(key: &'static str, title: &'static str) -> Metric {
@@ -238,6 +241,18 @@ pub const ALL: &[Scenario] = &[
         ],
         kind: Kind::Idle(5000),
     },
+    Scenario {
+        name: "http-1",
+        title: "hyper's hello world over HTTP/1.1: 64 connections under wrk",
+        metrics: http::METRICS,
+        kind: Kind::Http(Protocol::One),
+    },
+    Scenario {
+        name: "http-2",
+        title: "hyper's hello world over HTTP/2: 16 connections of 16 streams under h2load",
+        metrics: http::METRICS,
+        kind: Kind::Http(Protocol::Two),
+    },
 ];
 
 const LATENESS: &[Metric] = &[
@@ -290,6 +305,7 @@ impl Scenario {
             Kind::SleepSystemCalls => sleep_system_calls(contender, plan),
             Kind::SleepBusy(shape) => sleep_busy(contender, plan, shape),
             Kind::Idle(connections) => idle(contender, plan, connections),
+            Kind::Http(protocol) => http::measure(contender, plan, protocol),
         }
     }
 
@@ -328,7 +344,7 @@ impl Plan {
 // ------------------------------------------------------------------------------------------------ under load
 
 /// Processor time of a process.
-fn cpu(pid: u32) -> Result<u64, String> {
+pub fn cpu(pid: u32) -> Result<u64, String> {
     measure::process_cpu_ns(pid).map_err(|e| e.to_string())
 }
 

@@ -138,7 +138,7 @@ pub const ALL: &[Contender] = &[
         name: "raw",
         child: raw::run,
         only_in: &[],
-        not_in: &["spawn", "yield", "pair", "task-bytes", "timer-create"],
+        not_in: &["spawn", "yield", "pair", "task-bytes", "timer-create", "http"],
         note: "written by hand for each scenario; no tasks",
     },
     #[cfg(feature = "wheelhouse")]
@@ -173,20 +173,20 @@ pub const ALL: &[Contender] = &[
         not_in: &[],
         note: "reads into one buffer for all, instead of a buffer a connection",
     },
-    Contender { name: "smol", child: child::run::<smol::Smol>, only_in: &[], not_in: &[], note: "" },
+    Contender { name: "smol", child: child::run::<smol::Smol>, only_in: &[], not_in: &["http"], note: "" },
     Contender {
         name: "monoio",
         child: child::run::<monoio::Monoio>,
         only_in: &[],
-        not_in: &[],
+        not_in: &["http"],
         note: "a task that wakes itself there runs again before all others, so its yield awaits a new, empty task",
     },
-    Contender { name: "compio", child: child::run::<compio::Compio>, only_in: &[], not_in: &[], note: "" },
+    Contender { name: "compio", child: child::run::<compio::Compio>, only_in: &[], not_in: &["http"], note: "" },
     Contender {
         name: "glommio",
         child: child::run::<glommio::Glommio>,
         only_in: &[],
-        not_in: &[],
+        not_in: &["http"],
         note: "the maintained fork of glommio",
     },
 ];
