@@ -254,6 +254,13 @@ fn our_tls_client_asks_our_tls_server() {
     assert!(err.contains("InvalidCertificate"), "{err}");
 }
 
+#[test]
+fn quic_comes_back() {
+    let folder = Folder::new("quic");
+    let files = [&*folder.path("cert.pem"), &folder.path("key.pem")];
+    assert_eq!(output(env!("CARGO_BIN_EXE_quic_echo"), &files), "got over QUIC\n");
+}
+
 /// Debian's python3-websockets, for Debian's Python.
 #[test]
 fn pythons_client_talks_to_the_websocket_server() {
