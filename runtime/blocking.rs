@@ -40,6 +40,8 @@ struct PoolState {
     threads: usize,
     idle: usize,
     closed: bool,
+    /// The loop has looked whether jobs run, so it is told when one has ended.
+    is_watched: bool,
 }
 
 pub(crate) struct Job {
@@ -81,6 +83,8 @@ impl BlockingPool {
         }
         state.queue.push_back(Job { work, about });
         if state.idle >= state.queue.len() {
+            // A thread that wakes up wants the lock.
+            drop(state);
             self.work_came.notify_one();
             return Ok(());
         }
@@ -100,14 +104,17 @@ impl BlockingPool {
         }
     }
 
-    /// Whether a job waits or runs.
+    /// Whether a job waits or runs. Once asked, the loop hears of the end of each.
     pub(crate) fn is_busy(&self) -> bool {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.is_watched = true;
         !state.queue.is_empty() || state.running.len() > 0
     }
 
-    /// Whether a job waits or runs that the end of the loop is to wait for.
+    /// Whether a job waits or runs that the end of the loop is to wait for. Once asked, the loop
+    /// hears of the end of each.
     pub(crate) fn is_worth_waiting_for(&self) -> bool {
+        self.lock().is_watched = true;
         !self.locations().is_empty()
     }
 
@@ -172,10 +179,15 @@ impl BlockingPool {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
                 report::foreign_panic("a blocking job", payload);
             }
-            self.lock().running.remove(key);
+            let mut state = self.lock();
+            state.running.remove(key);
+            let is_watched = state.is_watched;
+            drop(state);
             // A loop on virtual time, or one that shuts down, waits for this. A message, for it may
             // be between its look at the pool and its wait.
-            self.remote.post_chore(Chore::JobEnded);
+            if is_watched {
+                self.remote.post_chore(Chore::JobEnded);
+            }
         }
     }
 
