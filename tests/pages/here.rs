@@ -139,7 +139,7 @@ methods! {
         wait,
     }
     TaskGroup {
-        cancel_with, cancelled, run::<(), fn(TaskGroup) -> Ready<()>>,
+        cancel, cancel_with, cancelled, run::<(), fn(TaskGroup) -> Ready<()>>,
     }
     io::AsyncFd<OwnedFd> {
         get_mut, get_ref, into_inner, new, poll_read_ready, poll_read_ready_mut, poll_write_ready,
@@ -319,7 +319,7 @@ methods! {
         deadline, is_elapsed, reset,
     }
     time::Timeout<Ready<()>> {
-        get_mut, get_ref, into_inner, reset,
+        deadline, get_mut, get_ref, into_inner, reset,
     }
 }
 
