@@ -14,7 +14,9 @@ pub use crate::reactor::Direction;
 pub use crate::selector::{Interest, Ready};
 pub use crate::source::Source;
 
-/// A descriptor of yours, watched by the loop. It must be non-blocking; it need not be a socket.
+/// A descriptor of yours, watched by the loop. It must be non-blocking; it need not be a socket. It
+/// must stay open as long as it is watched, as std asks of every owner of one: were it closed
+/// elsewhere, dropping this would end the watch of whoever got its number next.
 ///
 /// Two ways to use it. The short one is [`async_io`](Self::async_io): give it the operation and it
 /// is called whenever the descriptor is ready, until it does not say `WouldBlock`. The long one is
