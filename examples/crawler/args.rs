@@ -35,8 +35,8 @@ It is polite unless told otherwise: robots.txt and its Crawl-delay are obeyed, a
 requests at once, a quarter of a second apart, and fewer when it answers slowly. Hosts on this
 machine (localhost, 127.0.0.1, ::1) get sixteen at once and no delay.
 
-Exit code: 0 all links are sound, 1 it could not run, 2 there are broken links (or the command line
-is wrong), 130 it was interrupted; the report is written all the same.
+Exit code: 0 all links are sound, 1 it could not run or write, 2 there are broken links (or the
+command line is wrong), 130 it was interrupted; the report is written all the same.
 
 Examples:
   wheelhouse-crawler                                        the built-in site
@@ -111,9 +111,12 @@ pub(crate) struct Args {
     /// Segments of a path; a deeper one is a trap
     #[arg(long, value_name = "N", default_value_t = 20, help_heading = "Limits")]
     max_segments: usize,
-    /// How often one segment may stand in a path
+    /// How often one segment may stand in a path; more is a trap
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Limits")]
     max_repeats: usize,
+    /// Addresses that differ in their query alone; more are a trap
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Limits")]
+    max_queries: u32,
 
     /// Requests at once, to all hosts
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Pace")]
@@ -294,6 +297,7 @@ impl Args {
                     length: self.max_url_length,
                     segments: self.max_segments,
                     repeats: self.max_repeats,
+                    queries: self.max_queries,
                 },
                 check_outside: self.check_outside,
                 check_parts: !self.no_parts,

@@ -117,11 +117,12 @@ fn crawl(settings: Settings) -> Result<u8, String> {
     let books = &mut *crawl.books.borrow_mut();
     // What was found is written whatever happened.
     let flushed = books.rows.flush();
-    let course = course?;
+    let mut course = course?;
     let pictures = out::files::write(&crawl.settings, books);
     let summary = Summary::new(&crawl.settings, books, &course, used());
-    write(&crawl.settings, &summary)?;
-    flushed.and(pictures)?;
+    let reported = write(&crawl.settings, &summary);
+    // What went wrong first is told.
+    course.problem.take().map_or(Ok(()), Err).and(flushed).and(pictures).and(reported)?;
     Ok(summary.exit_code)
 }
 

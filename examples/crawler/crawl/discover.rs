@@ -116,7 +116,8 @@ impl Rules {
         if !is_inside && (!self.check_outside || self.scope.excludes(address)) {
             return Target::Outside;
         }
-        if self.traps.trap_in(address).is_some() {
+        let is_endless = pages.queries(address) >= self.traps.queries;
+        if is_endless || self.traps.trap_in(address).is_some() {
             trapped.push(address.to_owned());
             return Target::Trap;
         }
@@ -301,6 +302,19 @@ mod tests {
         assert!(found.parts.is_empty() && pages.get(found.links[1]).is_outside);
         let (_, found) = discover(&rules(), "<meta name=robots content=nofollow><a href=/x>");
         assert!(found.links.is_empty());
+    }
+
+    /// A calendar, say, or a session id in each link.
+    #[test]
+    fn addresses_that_differ_in_their_query_alone_come_to_an_end() {
+        let mut rules = rules();
+        rules.traps.queries = 3;
+        let text = "<a href='/c?1'><a href='/c?2'><a href='/c;s=3'><a href='/c?1'><a href='/c?4'>\
+                    <a href='/c'><a href='/d?1'>";
+        let (pages, found) = discover(&rules, text);
+        assert_eq!(found.traps, ["http://a.org/c?4"]);
+        let links = names(&pages, &found.links);
+        assert_eq!(links[3..], ["http://a.org/c", "http://a.org/d?1"]);
     }
 
     #[test]

@@ -6,9 +6,12 @@
 //! within the limits now: the same pages are crawled whatever the order of the answers. What a page
 //! links to is kept for that, and for the reports.
 
+use std::collections::HashMap;
+
 use indexmap::IndexSet;
 
 use crate::crawl::outcome::{Outcome, Redirect};
+use crate::web::traps;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PageId(pub(crate) u32);
@@ -63,11 +66,14 @@ pub(crate) struct Pages {
     limits: Limits,
     /// Pages that became wanted, for the frontier to take.
     ready: Vec<PageId>,
+    /// How many addresses there are that differ in their query alone.
+    queries: HashMap<Box<str>, u32>,
 }
 
 impl Pages {
     pub(crate) fn new(limits: Limits) -> Pages {
-        Pages { names: IndexSet::new(), all: Vec::new(), limits, ready: Vec::new() }
+        let (names, all, ready, queries) = Default::default();
+        Pages { names, all, limits, ready, queries }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -76,6 +82,12 @@ impl Pages {
 
     pub(crate) fn find(&self, address: &str) -> Option<PageId> {
         self.names.get_index_of(address).map(|at| PageId(at as u32))
+    }
+
+    /// How many addresses are known that differ from this one in their query alone.
+    pub(crate) fn queries(&self, address: &str) -> u32 {
+        let path = traps::before_query(address);
+        path.and_then(|path| self.queries.get(path)).copied().unwrap_or_default()
     }
 
     pub(crate) fn name(&self, page: PageId) -> &str {
@@ -95,6 +107,12 @@ impl Pages {
     pub(crate) fn add(&mut self, address: &str, is_outside: bool) -> (PageId, bool) {
         if let Some(page) = self.find(address) {
             return (page, false);
+        }
+        if let Some(path) = traps::before_query(address) {
+            match self.queries.get_mut(path) {
+                Some(count) => *count += 1,
+                None => drop(self.queries.insert(path.into(), 1)),
+            }
         }
         let (at, _) = self.names.insert_full(address.into());
         self.all.push(Page {

@@ -19,15 +19,19 @@ pub(crate) enum Ended {
     PageLimit,
     TimeLimit,
     Interrupted,
+    /// A file could not be written any more.
+    Failed,
 }
 
 /// How it went, beside what is in the books.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Course {
     pub(crate) ended: Ended,
     pub(crate) took: Duration,
     /// Requests that were under way at the end, and were given up.
     pub(crate) given_up: usize,
+    /// What could not be written, for the user's eyes.
+    pub(crate) problem: Option<String>,
 }
 
 /// Runs until the end. An interrupt gives up what is under way: those pages are asked for again
@@ -40,7 +44,7 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
     let mut limit_reached = false;
     let ended = loop {
         if crawl.books.borrow().problem.is_some() {
-            break Ended::Complete;
+            break Ended::Failed;
         }
         let wake = begin_jobs(crawl, &mut jobs, &mut limit_reached);
         if jobs.is_empty() && wake.is_none() {
@@ -74,11 +78,10 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
     }
     let given_up = jobs.len();
     jobs.shutdown().await;
+    // The last job may have met it.
     let problem = crawl.books.borrow_mut().problem.take();
-    match problem {
-        Some(problem) => Err(problem),
-        None => Ok(Course { ended, took: begin.elapsed(), given_up }),
-    }
+    let ended = if problem.is_some() { Ended::Failed } else { ended };
+    Ok(Course { ended, took: begin.elapsed(), given_up, problem })
 }
 
 /// A job that panicked is a fault of this program, and its page would be lost.

@@ -94,6 +94,7 @@ impl Summary {
                 Ended::PageLimit => "page-limit",
                 Ended::TimeLimit => "time-limit",
                 Ended::Interrupted => "interrupted",
+                Ended::Failed => "failed",
             },
             seconds: round(course.took.as_secs_f64()),
             cpu_seconds: round(used.cpu.as_secs_f64()),
@@ -228,7 +229,8 @@ impl Summary {
             row("robots.txt", format!("forbids {}", self.forbidden_by_robots));
         }
         if self.traps > 0 {
-            row("traps", format!("{} links look as if they had no end", self.traps));
+            let say = if self.traps == 1 { "link looks" } else { "links look" };
+            row("traps", format!("{} {say} as if there were no end", self.traps));
         }
         if self.truncated > 0 {
             row("cut", format!("{} bodies were too large or broken", self.truncated));
@@ -256,6 +258,7 @@ impl Summary {
         let ended = match self.ended {
             "complete" if self.left > 0 => "complete, but for hosts that want to be left alone",
             "complete" => "complete: nothing is left to ask for",
+            "failed" => "before its time: a file could not be written",
             other => other,
         };
         row("ended", ended.to_owned());
@@ -266,6 +269,7 @@ impl Summary {
 fn exit_code(ended: Ended, broken: &[Broken]) -> u8 {
     match ended {
         Ended::Interrupted => 130,
+        Ended::Failed => 1,
         Ended::Complete | Ended::PageLimit | Ended::TimeLimit => {
             if broken.is_empty() {
                 0

@@ -11,12 +11,14 @@ pub(crate) struct Limits {
     pub(crate) segments: usize,
     /// How often one segment may stand in a path.
     pub(crate) repeats: usize,
+    /// How many addresses may differ in their query alone: calendars and session ids have no end.
+    pub(crate) queries: u32,
 }
 
 impl Default for Limits {
     /// The length is what old browsers took, the others are what Heritrix has found to serve.
     fn default() -> Limits {
-        Limits { length: 2083, segments: 20, repeats: 3 }
+        Limits { length: 2083, segments: 20, repeats: 3, queries: 10_000 }
     }
 }
 
@@ -45,6 +47,11 @@ impl Limits {
         let often = |one: &str| segments().filter(|other| *other == one).count() > self.repeats;
         segments().any(often).then_some(Trap::Repeating)
     }
+}
+
+/// What comes before the query of an address, or before the parameters of its path, if it has any.
+pub(crate) fn before_query(address: &str) -> Option<&str> {
+    address.find(['?', ';']).map(|at| &address[..at])
 }
 
 #[cfg(test)]
