@@ -186,15 +186,17 @@ fn draw(dots: &[Dot], lines: &Lines, pages: usize) -> String {
         );
     }
     draw_lines(&mut text, dots, lines, &position);
+    let mut labels = Labels::default();
     for dot in dots {
-        draw_dot(&mut text, dot, position(dot));
+        draw_dot(&mut text, dot, position(dot), &mut labels);
     }
     let broken: usize = dots.iter().filter(|dot| dot.is_broken).map(|dot| dot.pages).sum();
     let _ = writeln!(
         text,
         "<text x=\"12\" y=\"{:.0}\">{pages} addresses in rings by distance from the root; size: \
-         links that lead there; dashed: redirects; <tspan fill=\"var(--broken)\">red: {broken} \
-         broken</tspan></text>\n</svg>",
+         links that lead there; dashed: redirects; blue: several as one; \
+         <tspan fill=\"var(--broken)\">red: {broken} broken, or on the way there</tspan></text>\n\
+         </svg>",
         SIZE + 18.0
     );
     text
@@ -229,7 +231,26 @@ fn draw_lines(
     }
 }
 
-fn draw_dot(text: &mut String, dot: &Dot, (x, y): (f64, f64)) {
+/// Where there is a label: another one on top of it could not be read.
+#[derive(Default)]
+struct Labels(Vec<(f64, f64, f64)>);
+
+impl Labels {
+    /// Whether there is room for `letters` at a place; then it is taken.
+    fn take(&mut self, x: f64, y: f64, letters: usize) -> bool {
+        let end = x + letters as f64 * 6.0;
+        let is_on = |(other, level, its_end): &(f64, f64, f64)| {
+            (level - y).abs() < 11.0 && *other < end && x < *its_end
+        };
+        let is_free = !self.0.iter().any(is_on);
+        if is_free {
+            self.0.push((x, y, end));
+        }
+        is_free
+    }
+}
+
+fn draw_dot(text: &mut String, dot: &Dot, (x, y): (f64, f64), labels: &mut Labels) {
     let size = 2.5 + (dot.in_links as f64 + 1.0).log2() * 0.9;
     let colour = match (dot.is_broken, dot.pages) {
         (true, _) => "--broken",
@@ -248,19 +269,28 @@ fn draw_dot(text: &mut String, dot: &Dot, (x, y): (f64, f64)) {
         let after = dot.name.find("://").map_or(0, |at| at + 3);
         // The host is told once, at the root.
         let path = dot.name[after..].find('/').filter(|_| dot.depth > 0).unwrap_or(0);
-        let short = escape(&shortened(&dot.name[after + path..], 40));
-        let _ = writeln!(
-            text,
-            "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"10\">{short}{many}</text>",
-            x + size + 2.0,
-            y + 3.0
-        );
+        let short = shortened(&dot.name[after + path..], 40);
+        let (x, y) = (x + size + 2.0, y + 3.0);
+        if labels.take(x, y, short.chars().count() + many.len()) {
+            let _ = writeln!(
+                text,
+                "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"10\">{}{many}</text>",
+                escape(&short)
+            );
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_do_not_lie_on_each_other() {
+        let mut labels = Labels::default();
+        assert!(labels.take(10.0, 10.0, 5) && !labels.take(39.0, 20.0, 5));
+        assert!(labels.take(40.0, 10.0, 5) && labels.take(10.0, 21.0, 5));
+    }
     use crate::crawl::outcome::Outcome;
     use crate::crawl::pages::{Limits, Want};
 
