@@ -243,6 +243,10 @@ pub(crate) struct Outputs {
     /// Write the picture of latencies by percentile as SVG; of a search, the knee
     #[arg(long, value_name = "FILE")]
     pub(crate) picture: Option<PathBuf>,
+    /// A screen that shows how the run goes: rates, latencies, this program's own lateness, a chart;
+    /// q stops the run and reports
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) tui: bool,
     /// No line that shows how the run goes
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -513,6 +517,7 @@ pub(crate) mod tests {
         says("--no-keep-alive --depth 2", "--depth");
         says("--expect-length 5", "http://");
         says("--max-rate 5", "--find-rate");
+        says("--tui --quiet", "cannot be used with");
     }
 
     #[test]

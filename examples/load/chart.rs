@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 
-use crate::intervals::{BUCKETS, Interval, Intervals, lower_end};
+use crate::coarse::{BUCKETS, lower_end};
+use crate::intervals::{Interval, Intervals};
 use crate::report::{grouped, time};
 use crate::search::Search;
 
@@ -242,7 +243,7 @@ pub(crate) fn heat(intervals: &Intervals) -> String {
         .chunks(step)
         .map(|rows| {
             let mut counts = vec![0; BUCKETS / TOGETHER];
-            for (at, count) in rows.iter().flat_map(|row| row.counts.iter().enumerate()) {
+            for (at, count) in rows.iter().flat_map(|row| row.times.counts.iter().enumerate()) {
                 counts[at / TOGETHER] += u64::from(*count);
             }
             counts

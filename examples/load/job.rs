@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::Answered;
 use crate::failure::{Failure, Kind};
+use crate::live::Live;
 use crate::plan::Schedule;
-use crate::progress::Live;
 use crate::record::{Flight, LATE_NS, Record};
 use crate::wire::WireBytes;
 

@@ -9,13 +9,15 @@
 //! `intervals.rs` keep what was measured, `failure.rs` names what went wrong, `health.rs` watches
 //! the generator itself. `summary.rs` draws the conclusions with `figures.rs`, `search.rs` looks for
 //! the knee, `compare.rs` sets two runs beside each other; `report.rs`, `json.rs`, `files.rs` and
-//! `chart.rs` write. `progress.rs` paints on a thread of its own; `embedded.rs` is the server when
-//! none is given.
+//! `chart.rs` write. `live.rs` is what a loop shows of itself while it runs, in the `coarse.rs`
+//! histograms; `progress.rs` paints it on a thread of its own, as a line or as the screen of `tui/`.
+//! `embedded.rs` is the server when none is given.
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod chart;
+mod coarse;
 mod compare;
 mod connection;
 mod echo;
@@ -31,6 +33,7 @@ mod http2;
 mod intervals;
 mod job;
 mod json;
+mod live;
 mod origin;
 mod pattern;
 mod plan;
@@ -43,6 +46,8 @@ mod stream;
 mod summary;
 mod target;
 mod tls;
+#[cfg(feature = "tui")]
+mod tui;
 mod values;
 mod wire;
 mod worker;
@@ -58,8 +63,9 @@ use clap::error::ErrorKind;
 
 use crate::args::{Args, CompareArgs, Settings};
 use crate::embedded::Embedded;
+use crate::live::Board;
 use crate::origin::Origin;
-use crate::progress::{Live, Painter};
+use crate::progress::Painter;
 use crate::run::Run;
 use crate::summary::{FAILED, Summary};
 
@@ -108,9 +114,9 @@ fn load(settings: Settings) -> Result<u8, String> {
         }
         (None, None) => return Err("there is no target".into()),
     };
-    let live: Vec<Arc<Live>> = (0..settings.loops).map(|_| Arc::default()).collect();
-    let painter = Painter::start(live.clone(), settings.outputs.quiet);
-    let run = Run { settings: Arc::new(settings), origins: origins.into(), live };
+    let board = Arc::new(Board::new(settings.loops));
+    let painter = Painter::start(&board, &settings, &origins[0].target);
+    let run = Run { settings: Arc::new(settings), origins: origins.into(), board };
     let settings = &run.settings;
     let outcome = match &settings.search {
         Some(wanted) => search::find(&run, wanted),

@@ -1,87 +1,16 @@
 //! The line that shows how the run goes, painted on a thread of its own: a terminal that is slow to
-//! take it must not hold up a message.
+//! take it must not hold up a message. Or the screen instead, where one is asked for and can be had.
 
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::intervals::Interval;
+use crate::args::Settings;
+use crate::live::{Board, Look};
 use crate::report::time;
-
-/// What the painter sees of one loop. Only the loop's thread writes the counters, so a plain load
-/// and store make an addition.
-#[derive(Debug, Default)]
-pub(crate) struct Live {
-    answers: AtomicU64,
-    failures: AtomicU64,
-    open: AtomicU64,
-    /// The last second. Held for a copy only.
-    last: Mutex<Interval>,
-}
-
-impl Live {
-    #[inline]
-    pub(crate) fn answered(&self, count: u64) {
-        add(&self.answers, count);
-    }
-
-    pub(crate) fn failed(&self, count: u64) {
-        add(&self.failures, count);
-    }
-
-    pub(crate) fn opened(&self) {
-        add(&self.open, 1);
-    }
-
-    pub(crate) fn closed(&self) {
-        self.open.store(self.open.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
-    }
-
-    /// The loop does not wait for a painter that looks: then it shows the next one.
-    pub(crate) fn show(&self, last: Interval) {
-        if let Ok(mut shown) = self.last.try_lock() {
-            *shown = last;
-        }
-    }
-
-    /// A run is over, and with it its connections.
-    pub(crate) fn reset(&self) {
-        self.open.store(0, Ordering::Relaxed);
-        self.show(Interval::default());
-    }
-}
-
-#[inline]
-fn add(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
-}
-
-/// All loops together, at one moment.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Snapshot {
-    pub(crate) answers: u64,
-    pub(crate) failures: u64,
-    pub(crate) open: u64,
-    pub(crate) last: Interval,
-}
-
-impl Snapshot {
-    pub(crate) fn of(all: &[Arc<Live>]) -> Snapshot {
-        let mut sum = Snapshot::default();
-        for live in all {
-            sum.answers += live.answers.load(Ordering::Relaxed);
-            sum.failures += live.failures.load(Ordering::Relaxed);
-            sum.open += live.open.load(Ordering::Relaxed);
-            if let Ok(last) = live.last.lock() {
-                sum.last.merge(&last);
-            }
-        }
-        sum
-    }
-}
+use crate::target::Target;
 
 /// Paints until it is dropped.
 pub(crate) struct Painter {
@@ -90,28 +19,45 @@ pub(crate) struct Painter {
 
 impl Painter {
     /// Paints on stderr if that is a terminal; otherwise does nothing.
-    pub(crate) fn start(live: Vec<Arc<Live>>, is_quiet: bool) -> Painter {
-        if is_quiet || !std::io::stderr().is_terminal() {
+    pub(crate) fn start(board: &Arc<Board>, settings: &Settings, target: &Target) -> Painter {
+        let is_terminal = std::io::stderr().is_terminal();
+        if settings.outputs.quiet || !(is_terminal || settings.outputs.tui) {
             return Painter { thread: None };
         }
-        let (stop, stopped) = channel();
-        let paint = move || {
-            let start = Instant::now();
-            let (mut before, mut before_at) = (0, start);
-            // Ends when the sender is gone.
-            while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-                let (now, snapshot) = (Instant::now(), Snapshot::of(&live));
-                let answers = snapshot.answers;
-                let rate = (answers - before) as f64 / now.duration_since(before_at).as_secs_f64();
-                write(&format!("\r\x1b[K{}", line(&snapshot, start.elapsed(), rate)));
-                (before, before_at) = (answers, now);
+        if settings.outputs.tui {
+            match screen(board, settings, target) {
+                Ok(painter) => return painter,
+                Err(why) => eprintln!("wheelhouse-load: no screen for `--tui`: {why}"),
             }
-            write("\r\x1b[K");
-        };
-        let thread = std::thread::Builder::new().name("progress".into()).spawn(paint);
-        // Without a thread there is no line, which is no reason not to measure.
-        Painter { thread: thread.ok().map(|thread| (stop, thread)) }
+        }
+        if !is_terminal {
+            return Painter { thread: None };
+        }
+        let lines = board.clone();
+        Painter::on_thread(move |stopped| paint_lines(&lines, &stopped), board)
     }
+
+    fn on_thread(paint: impl FnOnce(Receiver<()>) + Send + 'static, board: &Board) -> Painter {
+        let (stop, stopped) = channel();
+        board.watch();
+        let thread = std::thread::Builder::new().name("progress".into());
+        // Without a thread nothing is painted, which is no reason not to measure.
+        let thread = thread.spawn(move || paint(stopped)).ok();
+        Painter { thread: thread.map(|thread| (stop, thread)) }
+    }
+}
+
+#[cfg(feature = "tui")]
+fn screen(board: &Arc<Board>, settings: &Settings, target: &Target) -> Result<Painter, String> {
+    let screen = crate::tui::Screen::new(board.clone(), settings, target)?;
+    Ok(Painter::on_thread(move |stopped| screen.paint(&stopped), board))
+}
+
+#[cfg(not(feature = "tui"))]
+fn screen(_: &Arc<Board>, _: &Settings, _: &Target) -> Result<Painter, String> {
+    Err("this program was built without it; `cargo install wheelhouse-load --features tui` builds \
+         it with"
+        .into())
 }
 
 impl Drop for Painter {
@@ -123,16 +69,40 @@ impl Drop for Painter {
     }
 }
 
+/// Ends when the sender is gone.
+fn paint_lines(board: &Board, stopped: &Receiver<()>) {
+    let mut before = board.look();
+    while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+        let now = board.look();
+        write(&format!("\r\x1b[K{}", line(&now, &before)));
+        before = now;
+    }
+    write("\r\x1b[K");
+}
+
 fn write(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-fn line(snapshot: &Snapshot, elapsed: Duration, rate: f64) -> String {
-    let Snapshot { open, failures, last, .. } = snapshot;
-    let mut line = format!("{:4} s  {rate:9.0} /s", elapsed.as_secs());
-    if let (Some(p50), Some(p99)) = (last.percentile(50.0), last.percentile(99.0)) {
-        line.push_str(&format!("  p50 {}  p99 {}  max {}", time(p50), time(p99), time(last.max)));
+fn line(now: &Look, before: &Look) -> String {
+    let Look { course, open, failures, .. } = now;
+    let mut line = match course {
+        None => "connecting".into(),
+        Some(course) => {
+            let elapsed = now.when.saturating_duration_since(course.origin).as_secs();
+            let length = Duration::from_nanos(course.end).as_secs();
+            format!("{elapsed:4} s of {length}")
+        }
+    };
+    line.push_str(&format!("  {:9.0} /s", now.answers_a_second(before)));
+    if now.is_after(before) {
+        let counts = now.counts.since(&before.counts);
+        let times = counts.main();
+        if let (Some(p50), Some(p99)) = (times.percentile(50.0), times.percentile(99.0)) {
+            let (p50, p99, max) = (time(p50), time(p99), time(times.max));
+            line.push_str(&format!("  p50 {p50}  p99 {p99}  max {max}"));
+        }
     }
     line.push_str(&format!("  {open} connections"));
     if *failures > 0 {
@@ -144,27 +114,30 @@ fn line(snapshot: &Snapshot, elapsed: Duration, rate: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intervals::Intervals;
+    use crate::live::Counts;
+    use crate::live::tests::course;
 
     #[test]
     fn the_line_says_how_it_goes() {
-        let all = [Arc::new(Live::default()), Arc::new(Live::default())];
-        let live = &all[0];
-        live.opened();
-        live.opened();
-        live.closed();
-        live.answered(5);
-        all[1].opened();
-        let text = line(&Snapshot::of(&all), Duration::from_millis(3400), 123_456.0);
-        assert_eq!(text, "   3 s     123456 /s  2 connections");
-        let mut intervals = Intervals::new(0, Duration::from_secs(1));
-        intervals.answered(0, 0, 2_000_000);
-        live.show(intervals.rows()[0].clone());
-        live.failed(1);
-        let text = line(&Snapshot::of(&all), Duration::ZERO, 0.0);
+        let board = Board::new(2);
+        let mut before = board.look();
+        board.live(0).opened();
+        board.live(1).opened();
+        board.live(0).answered(5000);
+        let mut now = board.look();
+        now.when = before.when + Duration::from_secs(2);
+        assert_eq!(line(&now, &before), "connecting       2500 /s  2 connections");
+        board.begin(course(before.when));
+        before = board.look();
+        let mut counts = Counts { at: 1, ..Counts::default() };
+        counts.service.add(2_000_000);
+        board.live(0).show(&counts);
+        board.live(0).failed(1);
+        now = board.look();
+        now.when = before.when + Duration::from_millis(3400);
+        let text = line(&now, &before);
+        assert!(text.starts_with("   3 s of 7          0 /s"), "{text}");
         assert!(text.contains("p50 2.00 ms  p99 2.00 ms  max 2.00 ms"), "{text}");
         assert!(text.ends_with("1 errors"));
-        live.reset();
-        assert_eq!(Snapshot::of(&all).open, 1);
     }
 }

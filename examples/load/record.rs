@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::failure::{Failure, Failures};
 use crate::intervals::Intervals;
+use crate::live::Counts;
 
 /// Three digits: a latency is shown within a thousandth of itself.
 const DIGITS: u8 = 3;
@@ -69,6 +70,8 @@ pub(crate) struct Record {
     pub(crate) failures: Failures,
     /// What went wrong while it was measured, of the messages; counts like an answer.
     pub(crate) failed: u64,
+    /// For who looks on, if anybody does.
+    pub(crate) seen: Option<Box<Counts>>,
 }
 
 impl Record {
@@ -93,17 +96,25 @@ impl Record {
             resent: 0,
             failures: Failures::default(),
             failed: 0,
+            seen: None,
         }
     }
 
     /// A message was sent by plan.
     #[inline]
     pub(crate) fn sent_by_plan(&mut self, flight: Flight, held_by: HeldBy) {
+        let error = flight.sent.saturating_sub(flight.planned);
+        if let Some(seen) = &mut self.seen {
+            seen.sent += 1;
+            if held_by == HeldBy::Generator {
+                seen.send_error.add(error);
+                seen.late += u64::from(error > LATE_NS);
+            }
+        }
         if flight.planned < self.measure_from {
             return;
         }
         self.intervals.sent(flight.planned);
-        let error = flight.sent.saturating_sub(flight.planned);
         match held_by {
             HeldBy::Target => self.late_by_target += u64::from(error > LATE_NS),
             HeldBy::Generator => {
@@ -116,6 +127,9 @@ impl Record {
     /// A message was sent, without a plan.
     #[inline]
     pub(crate) fn sent_at_once(&mut self, now: u64) {
+        if let Some(seen) = &mut self.seen {
+            seen.sent += 1;
+        }
         if now >= self.measure_from {
             self.intervals.sent(now);
         }
@@ -124,10 +138,16 @@ impl Record {
     /// An answer is complete, or is given up at `now`.
     #[inline]
     pub(crate) fn answered(&mut self, flight: Flight, first_byte: u64, now: u64, has_plan: bool) {
+        let service = now.saturating_sub(flight.sent);
+        if let Some(seen) = &mut self.seen {
+            seen.service.add(service);
+            if has_plan {
+                seen.response.add(now.saturating_sub(flight.planned));
+            }
+        }
         if flight.planned < self.measure_from {
             return;
         }
-        let service = now.saturating_sub(flight.sent);
         self.service.saturating_record(service);
         self.first_byte.saturating_record(first_byte.saturating_sub(flight.sent));
         let mut latency = service;

@@ -15,9 +15,9 @@ use wheelhouse::{EventLoop, LoopGroup, RemoteHandle, completion, gather};
 use crate::args::{Load, Settings};
 use crate::failure::Failures;
 use crate::job::nanos;
+use crate::live::{Board, Course};
 use crate::origin::Origin;
 use crate::plan::{Plan, Stage};
-use crate::progress::Live;
 use crate::record::Record;
 use crate::summary::Measured;
 use crate::worker::{Done, Go, Ready, Share, work};
@@ -51,8 +51,7 @@ pub(crate) fn check_open_files(settings: &Settings, is_embedded: bool) -> Result
 pub(crate) struct Run {
     pub(crate) settings: Arc<Settings>,
     pub(crate) origins: Arc<[Origin]>,
-    /// One a loop.
-    pub(crate) live: Vec<Arc<Live>>,
+    pub(crate) board: Arc<Board>,
 }
 
 impl Run {
@@ -67,7 +66,7 @@ impl Run {
             .map_err(problem)?;
         let event_loop = EventLoop::new().map_err(problem)?;
         let measured = event_loop.block_on(self.conduct(&group, load));
-        self.live.iter().for_each(|live| live.reset());
+        self.board.end();
         drop(group);
         measured
     }
@@ -75,6 +74,7 @@ impl Run {
     async fn conduct(&self, group: &LoopGroup, load: &Load) -> Result<Measured, String> {
         let mut interrupts =
             Interrupts::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+        self.board.guard();
         let connecting = self.connect(group);
         let Some(connected) = unless_interrupted(&mut interrupts, connecting).await else {
             return Err("interrupted while connecting".into());
@@ -84,6 +84,8 @@ impl Run {
             return Err(self.nobody(&failures));
         }
         let go = self.word(load, count);
+        let Go { origin, start, end, ref stages } = go;
+        self.board.begin(Course::new(origin, start, end, stages.as_deref()));
         for ready in &mut waiting {
             if let Some(to) = ready.go.take() {
                 to.complete(go.clone());
@@ -119,7 +121,8 @@ impl Run {
             let share = Share {
                 settings: self.settings.clone(),
                 origins: self.origins.clone(),
-                live: self.live[own].clone(),
+                live: self.board.live(own),
+                is_watched: self.board.is_watched(),
                 own,
                 loops: self.settings.loops,
             };

@@ -120,16 +120,16 @@ pub(crate) fn find(run: &Run, wanted: &SearchFor) -> Result<(Summary, Measured),
         let mut tried = try_rate(run, wanted, rate)?;
         let may_be_noise = matches!(tried.outcome, Outcome::Missed | Outcome::ByGenerator);
         if may_be_noise && !tried.summary.interrupted {
-            tell(&tried.step, "; once more");
+            tell(run, &tried.step, "; once more");
             steps.push(tried.step);
             tried = try_rate(run, wanted, rate)?;
         }
-        was_interrupted = tried.summary.interrupted;
+        was_interrupted = tried.summary.interrupted || run.board.is_stopping();
         if was_interrupted {
             last.get_or_insert((tried.summary, tried.measured));
             break;
         }
-        tell(&tried.step, "");
+        tell(run, &tried.step, "");
         steps.push(tried.step);
         bounds.note(rate, tried.outcome);
         let run = (tried.summary, tried.measured);
@@ -209,12 +209,12 @@ fn judge(
     }
 }
 
-fn tell(step: &Step, more: &str) {
+fn tell(run: &Run, step: &Step, more: &str) {
     let Step { rate, p50_ns, p99_ns, because, .. } = step;
     let (p50, p99) = (crate::report::time(*p50_ns), crate::report::time(*p99_ns));
     let word = because.as_deref().map_or("holds".into(), |because| format!("no: {because}"));
     let rate = grouped(*rate);
-    eprintln!("wheelhouse-load: {rate:>11} /s  p50 {p50:>8}  p99 {p99:>8}  {word}{more}");
+    run.board.say(format!("{rate:>11} /s  p50 {p50:>8}  p99 {p99:>8}  {word}{more}"));
 }
 
 fn conclude(summary: &mut Summary, search: &Search) {

@@ -20,9 +20,9 @@ use crate::failure::Failures;
 use crate::health::{ThreadTimes, pulse};
 use crate::http2::Http2;
 use crate::job::{Job, nanos};
+use crate::live::{Counts, Live, TICK};
 use crate::origin::{Local, Origin};
 use crate::plan::{Plan, Schedule, Stage};
-use crate::progress::Live;
 use crate::record::Record;
 use crate::stream::Stream;
 
@@ -34,6 +34,8 @@ pub(crate) struct Share {
     pub(crate) settings: Arc<Settings>,
     pub(crate) origins: Arc<[Origin]>,
     pub(crate) live: Arc<Live>,
+    /// Somebody looks on.
+    pub(crate) is_watched: bool,
     pub(crate) own: usize,
     pub(crate) loops: usize,
 }
@@ -80,6 +82,7 @@ pub(crate) async fn work(
     told: RemoteCompleter<()>,
 ) -> Option<Done> {
     let settings = share.settings.clone();
+    share.live.is_here();
     let locals: Rc<[Local]> = share
         .origins
         .iter()
@@ -123,6 +126,7 @@ fn job(share: &Share, go: &Go, connect_times: Vec<Duration>) -> Job {
     let settings = &share.settings;
     let length = Duration::from_nanos(go.end - go.start);
     let mut record = Record::new(go.start, length);
+    record.seen = share.is_watched.then(Box::<Counts>::default);
     connect_times.into_iter().for_each(|time| record.connected(0, nanos(time)));
     let schedule = go.stages.as_ref().map(|stages| {
         let plan = Rc::new(Plan::new(stages));
@@ -181,6 +185,7 @@ async fn conduct(
     mut stop_now: Told,
     settings: &Settings,
 ) -> (ThreadTimes, Duration) {
+    let ticks = spawn(tick(job.clone()));
     let warm_up = async {
         sleep_until(job.instant(0)).await;
         either(sleep_until(job.instant(go.start)), &mut *tasks).await;
@@ -191,7 +196,6 @@ async fn conduct(
     let longest = Rc::new(Cell::new(Duration::ZERO));
     let beat = longest.clone();
     let pulse = spawn(async move { pulse(&beat).await });
-    let ticks = spawn(tick(job.clone()));
     if job.now() < go.end {
         let measured = either(sleep_until(job.instant(go.end)), &mut *tasks);
         either(Box::pin(measured), &mut stop).await;
@@ -205,14 +209,14 @@ async fn conduct(
         record.bytes_received += job.wire.received.get() - received;
     }
     pulse.cancel();
-    ticks.cancel();
-    let _ = ticks.await;
     let last = timeout(settings.drain.min(settings.timeout), &mut *tasks);
     let mut last = std::pin::pin!(last);
     let last = poll_fn(|cx| last.as_mut().poll(cx).map(|_| ()));
     either(last, &mut stop_now).await;
     tasks.cancel();
     tasks.await;
+    ticks.cancel();
+    let _ = ticks.await;
     (times, longest.get())
 }
 
@@ -227,16 +231,16 @@ impl Future for Told {
     }
 }
 
-/// Shows the last second to who paints.
+/// Shows the counts to who looks on; ends at once where nobody does.
 async fn tick(job: Rc<Job>) {
-    const SECOND: u64 = 1_000_000_000;
-    let mut next = job.now() + SECOND;
-    loop {
+    let mut next = 0;
+    while job.record.borrow().seen.is_some() {
+        next += nanos(TICK);
         sleep_until(job.instant(next)).await;
-        let record = job.record.borrow();
-        job.live.show(record.intervals.last_before(next, SECOND));
-        drop(record);
-        next += SECOND;
+        if let Some(seen) = &mut job.record.borrow_mut().seen {
+            seen.at = next;
+            job.live.show(seen);
+        }
     }
 }
 
