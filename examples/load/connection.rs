@@ -19,7 +19,7 @@ use wheelhouse::time::{Sleep, sleep_until};
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Kind};
 use crate::job::{BUFFER, Job, Unsent};
-use crate::record::{Flight, HeldBy};
+use crate::record::Flight;
 use crate::stream::{Connector, Stream};
 
 /// Between two attempts to connect, at first and at most.
@@ -66,9 +66,9 @@ pub(crate) struct Connection {
     flights: VecDeque<Flight>,
     /// When the first byte of the answer to the oldest came.
     first_byte: Option<u64>,
-    /// Something other than this program keeps the next message back.
-    is_held: bool,
-    /// When that ended last.
+    /// It has no room for another message.
+    is_full: bool,
+    /// When that ended for the message in the slot, if it was kept back by this connection alone.
     freed: u64,
     /// The link has brought an answer.
     has_answered: bool,
@@ -87,6 +87,7 @@ impl Connection {
         exchange: Exchange,
         stream: Option<Stream>,
     ) -> Connection {
+        job.room.given(0);
         Connection {
             connector,
             index,
@@ -95,7 +96,7 @@ impl Connection {
             slot: None,
             flights: VecDeque::with_capacity(job.depth),
             first_byte: None,
-            is_held: false,
+            is_full: false,
             freed: 0,
             has_answered: false,
             pause: FIRST_PAUSE,
@@ -143,17 +144,17 @@ impl Connection {
                 return self.flush(cx);
             }
             let Link::Up(stream) = &mut self.link else { return Ok(()) };
-            let mut buffer = self.job.to_send.borrow_mut();
-            match Pin::new(stream).poll_write(cx, self.exchange.to_send(&mut buffer)) {
-                Poll::Ready(Ok(taken)) => {
-                    drop(buffer);
-                    self.sent(taken, now);
-                }
+            let taken = {
+                let mut buffer = self.job.to_send.borrow_mut();
+                Pin::new(stream).poll_write(cx, self.exchange.to_send(&mut buffer))
+            };
+            match taken {
+                Poll::Ready(Ok(taken)) => self.sent(taken, now),
                 Poll::Ready(Err(error)) => {
                     return Err(Lost::by(Failure::talking(self.index, "sending", &error)));
                 }
                 Poll::Pending => {
-                    self.is_held = true;
+                    self.fill();
                     return Ok(());
                 }
             }
@@ -175,9 +176,9 @@ impl Connection {
     #[inline]
     fn sent(&mut self, count: usize, now: u64) {
         self.exchange.sent(count);
-        if self.is_held {
-            self.is_held = false;
-            self.freed = now;
+        if self.is_full {
+            self.make_room(now);
+            self.freed = if self.slot.is_some() { now } else { 0 };
         }
         let record = &mut *self.job.record.borrow_mut();
         if now >= record.measure_from && now < self.job.end.get() {
@@ -190,7 +191,7 @@ impl Connection {
     fn begin(&mut self, now: u64) {
         while self.exchange.unsent() < BUFFER as u64 {
             if self.flights.len() >= self.job.depth {
-                self.is_held = true;
+                self.fill();
                 return;
             }
             if !self.begin_one(now) {
@@ -213,16 +214,16 @@ impl Connection {
                 return false;
             }
             self.slot = None;
-            let flight = Flight { planned, sent: now };
-            let held_by = if planned < self.freed { HeldBy::Target } else { HeldBy::Generator };
-            job.record.borrow_mut().sent_by_plan(flight, held_by);
+            let flight = job.room.send(planned, now, self.freed);
+            self.freed = 0;
+            job.record.borrow_mut().sent_by_plan(flight);
             flight
         } else {
             if now >= end {
                 return false;
             }
             job.record.borrow_mut().sent_at_once(now);
-            Flight { planned: now, sent: now }
+            Flight::new(now, now)
         };
         self.flights.push_back(flight);
         self.exchange.begin();
@@ -255,12 +256,13 @@ impl Connection {
     /// Notes the answers that more bytes complete.
     #[inline]
     fn take(&mut self, job: &Job, data: &[u8], now: u64) -> Result<(), Lost> {
-        let (mut answers, mut closes) = (0, false);
+        let (mut answers, mut closes, mut own_delay) = (0, false, None);
         let (flights, first_byte) = (&mut self.flights, &mut self.first_byte);
         let taken = self.exchange.receive(data, |answer| {
             let Some(flight) = flights.pop_front() else { return };
             job.answered(flight, &answer, first_byte.take().unwrap_or(now), now);
             answers += 1;
+            own_delay.get_or_insert(flight.own_delay);
             closes |= answer.closes;
         });
         {
@@ -274,7 +276,7 @@ impl Connection {
             return Err(Lost::Failed(Failure { kind: wrong.kind, text }));
         }
         if answers > 0 {
-            self.answered(answers, now);
+            self.answered(answers, now, own_delay.unwrap_or(0));
         }
         if closes || (!job.keeps_alive && answers > 0 && self.flights.is_empty()) {
             self.hang_up(now);
@@ -285,14 +287,30 @@ impl Connection {
     }
 
     #[inline]
-    fn answered(&mut self, answers: u64, now: u64) {
+    fn answered(&mut self, answers: u64, now: u64, own_delay: u64) {
         self.has_answered = true;
         self.pause = FIRST_PAUSE;
-        if self.is_held && self.exchange.unsent() == 0 {
-            self.is_held = false;
-            self.freed = now;
+        if self.exchange.unsent() == 0 {
+            // Sent in time, it would have been answered so much earlier.
+            self.make_room(now.saturating_sub(own_delay));
         }
         self.job.live.answered(answers);
+    }
+
+    #[inline]
+    fn fill(&mut self) {
+        if !self.is_full {
+            self.is_full = true;
+            self.job.room.taken();
+        }
+    }
+
+    #[inline]
+    fn make_room(&mut self, at: u64) {
+        if self.is_full {
+            self.is_full = false;
+            self.job.room.given(at);
+        }
     }
 
     /// The peer has closed: which is how some answers end, and its right with an idle connection.
@@ -301,7 +319,7 @@ impl Connection {
             if let Some(flight) = self.flights.pop_front() {
                 let first_byte = self.first_byte.take().unwrap_or(now);
                 self.job.answered(flight, &answer, first_byte, now);
-                self.answered(1, now);
+                self.answered(1, now, flight.own_delay);
             }
             self.hang_up(now);
             return Ok(());
@@ -329,6 +347,12 @@ impl Connection {
         self.link = Link::Down { until };
         self.first_byte = None;
         self.job.live.closed();
+        if self.job.keeps_alive {
+            self.fill();
+        } else {
+            // A connection for one message is as good as there.
+            self.make_room(until);
+        }
     }
 
     fn longer_pause(&mut self) -> u64 {
@@ -378,6 +402,10 @@ impl Connection {
         }
         let wait = if self.has_answered { 0 } else { self.longer_pause() };
         self.link = Link::Down { until: now + wait };
+        if !self.job.keeps_alive {
+            self.make_room(now + wait);
+            self.freed = now + wait;
+        }
         Step::Again
     }
 
@@ -399,8 +427,8 @@ impl Connection {
         if wanted > now {
             return self.sleep_until(cx, wanted.min(self.job.send_until()), now);
         }
-        if !self.job.keeps_alive && self.flights.is_empty() {
-            self.begin_one(now);
+        if !self.job.keeps_alive && self.flights.is_empty() && self.begin_one(now) {
+            self.fill();
         }
         let connector = self.connector.clone();
         let stream = Box::pin(async move { connector.connect().await });
@@ -419,14 +447,17 @@ impl Connection {
                 self.job.live.opened();
                 self.job.record.borrow_mut().connected(since, now);
                 self.link = Link::Up(stream);
-                (self.has_answered, self.is_held, self.freed) = (false, false, now);
+                self.has_answered = false;
+                if self.flights.len() < self.job.depth {
+                    self.make_room(now);
+                    self.freed = if self.slot.is_some() { now } else { 0 };
+                }
                 self.exchange.restart();
                 (0..self.flights.len()).for_each(|_| self.exchange.begin());
                 Step::Again
             }
             Poll::Ready(Err(failure)) => {
                 self.fail(failure, now);
-                self.freed = now;
                 self.has_answered = false;
                 self.after_failure(now)
             }
@@ -475,6 +506,15 @@ impl Connection {
             }
         }
         Step::Wait
+    }
+
+    /// Nobody was there to send a message to when it was due.
+    fn is_away(&self, due: u64) -> bool {
+        match self.link {
+            Link::Up(_) => false,
+            Link::Opening { .. } => true,
+            Link::Down { until } => until > due,
+        }
     }
 
     fn time_out(&self) -> Failure {
@@ -526,7 +566,7 @@ impl Drop for Connection {
         if let Some(due) = self.slot {
             let why = match () {
                 () if self.has_failed => Unsent::Failure,
-                () if self.is_held => Unsent::Target,
+                () if self.is_full || self.is_away(due) => Unsent::Target,
                 () => Unsent::Generator,
             };
             self.job.unsent(due, why);

@@ -21,7 +21,7 @@ use crate::exchange::Answered;
 use crate::failure::{Failure, Kind};
 use crate::http::request::{self, USER_AGENT};
 use crate::job::{Job, Unsent};
-use crate::record::{Flight, HeldBy};
+use crate::record::Flight;
 use crate::stream::{Connector, Stream};
 use crate::wire::Counted;
 
@@ -127,8 +127,9 @@ impl Http2 {
 
     async fn stream(&self) {
         let job = &*self.job;
-        let mut freed = 0;
-        while let Some(due) = self.due(freed).await {
+        job.room.given(0);
+        while let Some(due) = self.due().await {
+            job.room.taken();
             let number = self.next.get();
             self.next.set((number + 1) % self.messages.len());
             let mut under_way = UnderWay { connection: self, is_done: false };
@@ -148,12 +149,14 @@ impl Http2 {
                 }
             }
             under_way.is_done = true;
-            freed = now;
+            // Sent in time, it would have been answered so much earlier.
+            job.room.given(now.saturating_sub(due.own_delay));
         }
+        job.room.taken();
     }
 
     /// Waits for the next message of the plan; without one, it is now. `None` when it is over.
-    async fn due(&self, freed: u64) -> Option<Flight> {
+    async fn due(&self) -> Option<Flight> {
         let job = &*self.job;
         if !job.has_plan() {
             let now = job.now();
@@ -161,7 +164,7 @@ impl Http2 {
                 return None;
             }
             job.record.borrow_mut().sent_at_once(now);
-            return Some(Flight { planned: now, sent: now });
+            return Some(Flight::new(now, now));
         }
         let planned = job.take_slot()?;
         if planned > job.now() {
@@ -169,13 +172,12 @@ impl Http2 {
         }
         let now = job.now();
         if planned >= job.end.get() || now >= job.send_until() {
-            let why = if planned < freed { Unsent::Target } else { Unsent::Generator };
-            job.unsent(planned, why);
+            let is_held = planned < job.room.held_until(now);
+            job.unsent(planned, if is_held { Unsent::Target } else { Unsent::Generator });
             return None;
         }
-        let flight = Flight { planned, sent: now };
-        let held_by = if planned < freed { HeldBy::Target } else { HeldBy::Generator };
-        job.record.borrow_mut().sent_by_plan(flight, held_by);
+        let flight = job.room.send(planned, now, 0);
+        job.record.borrow_mut().sent_by_plan(flight);
         Some(flight)
     }
 

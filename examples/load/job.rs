@@ -29,6 +29,7 @@ pub(crate) struct Job {
     pub(crate) record: RefCell<Record>,
     /// `None`: closed loop.
     pub(crate) schedule: Option<RefCell<Schedule>>,
+    pub(crate) room: Room,
     pub(crate) live: Arc<Live>,
     /// Connections that ended by failing.
     pub(crate) lost: Cell<usize>,
@@ -116,6 +117,58 @@ impl Job {
     }
 }
 
+/// Whether a message that is due could be sent, by any connection; and since when.
+///
+/// It tells the target's share of a delay from this program's own. As long as one connection has room,
+/// what is due is this program's to send, be another as full as it likes. Where none has, the target
+/// keeps it back, but only from when it would have been full without this program's own delays: after
+/// a pause of its own many messages are due at once, and fill the connections of the quickest target.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Connections that could send another message. Over HTTP/2, streams.
+    count: Cell<usize>,
+    /// When there was room last after there was none, had no message before been late by this
+    /// program's fault.
+    freed: Cell<u64>,
+    /// By how much the last message was late by it.
+    own_delay: Cell<u64>,
+}
+
+impl Room {
+    /// A connection is full.
+    #[inline]
+    pub(crate) fn taken(&self) {
+        self.count.set(self.count.get() - 1);
+    }
+
+    /// A connection has room from `at` on.
+    #[inline]
+    pub(crate) fn given(&self, at: u64) {
+        if self.count.get() == 0 {
+            self.freed.set(at);
+        }
+        self.count.set(self.count.get() + 1);
+    }
+
+    /// A message is sent now by a connection that itself could not before `held`.
+    #[inline]
+    pub(crate) fn send(&self, planned: u64, now: u64, held: u64) -> Flight {
+        let possible = planned.max(held).max(self.freed.get());
+        let own_delay = now.saturating_sub(possible);
+        self.own_delay.set(own_delay);
+        Flight { planned, sent: now, own_delay }
+    }
+
+    /// The run has ended at `end`: what was due before this and is not sent, the target kept back; the
+    /// rest is this program's.
+    pub(crate) fn held_until(&self, end: u64) -> u64 {
+        match self.count.get() {
+            0 => end.saturating_sub(self.own_delay.get()),
+            _ => self.freed.get().min(end),
+        }
+    }
+}
+
 /// Through whom a message was never sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unsent {
@@ -126,4 +179,53 @@ pub(crate) enum Unsent {
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn while_one_connection_has_room_what_is_late_is_this_programs() {
+        let room = Room::default();
+        room.given(0);
+        room.given(0);
+        // One is full for 50 ms, the other is not.
+        room.taken();
+        room.given(50 * MS);
+        assert_eq!(room.send(10 * MS, 50 * MS, 0).own_delay, 40 * MS);
+        assert_eq!(room.held_until(60 * MS), 0);
+    }
+
+    #[test]
+    fn while_none_has_room_it_is_the_targets() {
+        let room = Room::default();
+        room.given(0);
+        assert_eq!(room.send(0, 0, 0).own_delay, 0);
+        room.taken();
+        assert_eq!(room.held_until(45 * MS), 45 * MS);
+        room.given(50 * MS);
+        assert_eq!(room.send(10 * MS, 51 * MS, 0).own_delay, MS);
+        assert_eq!(room.held_until(60 * MS), 50 * MS);
+        // A connection's own reason counts for the message that it holds.
+        assert_eq!(room.send(52 * MS, 60 * MS, 60 * MS).own_delay, 0);
+    }
+
+    #[test]
+    fn what_a_pause_of_its_own_makes_full_is_not_the_targets() {
+        let room = Room::default();
+        room.given(0);
+        // Away for 100 ms; then a message every millisecond is due at once, and each takes 1 ms.
+        let mut now = 100 * MS;
+        for planned in 0..50 {
+            let flight = room.send(planned * MS, now, 0);
+            assert_eq!(flight.own_delay, now - planned * MS, "message {planned}");
+            room.taken();
+            assert_eq!(room.held_until(now), planned * MS);
+            now += MS;
+            room.given(now - flight.own_delay);
+        }
+    }
 }

@@ -25,15 +25,17 @@ pub(crate) struct Flight {
     pub(crate) planned: u64,
     /// When it was.
     pub(crate) sent: u64,
+    /// Of the time between, what this program is to blame for. The rest is the target's: as many
+    /// answers as `--depth` allows were missing on every connection, or the kernel took no more
+    /// bytes.
+    pub(crate) own_delay: u64,
 }
 
-/// Who kept a late message from being sent in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeldBy {
-    /// As many answers as `--depth` allows were missing, or the kernel took no more bytes.
-    Target,
-    /// This program was busy.
-    Generator,
+impl Flight {
+    /// Sent at once, or as late as it is by this program's own fault.
+    pub(crate) fn new(planned: u64, sent: u64) -> Flight {
+        Flight { planned, sent, own_delay: sent.saturating_sub(planned) }
+    }
 }
 
 #[derive(Debug)]
@@ -102,26 +104,27 @@ impl Record {
 
     /// A message was sent by plan.
     #[inline]
-    pub(crate) fn sent_by_plan(&mut self, flight: Flight, held_by: HeldBy) {
+    pub(crate) fn sent_by_plan(&mut self, flight: Flight) {
         let error = flight.sent.saturating_sub(flight.planned);
+        let own = flight.own_delay;
+        // Most of it.
+        let is_own = error > LATE_NS && own > error / 2;
         if let Some(seen) = &mut self.seen {
             seen.sent += 1;
-            if held_by == HeldBy::Generator {
+            if own == error {
                 seen.send_error.add(error);
-                seen.late += u64::from(error > LATE_NS);
             }
+            seen.late += u64::from(is_own);
         }
         if flight.planned < self.measure_from {
             return;
         }
         self.intervals.sent(flight.planned);
-        match held_by {
-            HeldBy::Target => self.late_by_target += u64::from(error > LATE_NS),
-            HeldBy::Generator => {
-                self.send_error.saturating_record(error);
-                self.late_by_generator += u64::from(error > LATE_NS);
-            }
+        if own == error {
+            self.send_error.saturating_record(error);
         }
+        self.late_by_generator += u64::from(is_own);
+        self.late_by_target += u64::from(error > LATE_NS && !is_own);
     }
 
     /// A message was sent, without a plan.
@@ -219,16 +222,16 @@ mod tests {
     #[test]
     fn warm_up_is_left_out_and_lateness_is_told_apart() {
         let mut record = Record::new(1000, Duration::from_secs(1));
-        let early = Flight { planned: 999, sent: 5_000_000 };
-        record.sent_by_plan(early, HeldBy::Generator);
+        let early = Flight::new(999, 5_000_000);
+        record.sent_by_plan(early);
         record.answered(early, 6_000_000, 6_000_000, true);
         assert_eq!((record.service.len(), record.late_by_generator), (0, 0));
 
-        let late = Flight { planned: 1000, sent: 1001 + LATE_NS };
-        record.sent_by_plan(late, HeldBy::Target);
+        let late = Flight::new(1000, 1001 + LATE_NS);
+        record.sent_by_plan(Flight { own_delay: late.own_delay / 2, ..late });
         assert_eq!(record.send_error.len(), 0, "it was not this program's to send it in time");
-        record.sent_by_plan(late, HeldBy::Generator);
-        record.sent_by_plan(Flight { planned: 1000, sent: 1000 + LATE_NS }, HeldBy::Generator);
+        record.sent_by_plan(late);
+        record.sent_by_plan(Flight::new(1000, 1000 + LATE_NS));
         assert_eq!((record.late_by_target, record.late_by_generator), (1, 1));
         assert_eq!(record.send_error.len(), 2);
         record.answered(late, late.sent + 300, late.sent + 500, true);
@@ -241,8 +244,8 @@ mod tests {
     fn the_memory_of_the_histograms_is_bounded() {
         let mut record = Record::new(0, Duration::from_secs(1));
         let before = record.service.distinct_values();
-        record.answered(Flight { planned: 0, sent: 0 }, 0, u64::MAX >> 32, false);
-        record.answered(Flight { planned: 0, sent: 0 }, 0, 0, false);
+        record.answered(Flight::new(0, 0), 0, u64::MAX >> 32, false);
+        record.answered(Flight::new(0, 0), 0, 0, false);
         assert_eq!(record.service.distinct_values(), before);
         assert!(before * 8 < 300 << 10, "{before} counters");
         assert_eq!((record.service.len(), record.response.len()), (2, 0));
@@ -253,7 +256,7 @@ mod tests {
         let (mut one, mut other) =
             (Record::new(0, Duration::from_secs(1)), Record::new(0, Duration::from_secs(1)));
         for record in [&mut one, &mut other] {
-            record.answered(Flight { planned: 0, sent: 10 }, 20, 30, true);
+            record.answered(Flight::new(0, 10), 20, 30, true);
             let text = "connection 1".to_owned();
             record.failed(Failure { kind: Kind::Reset, text }, 2, 40);
             record.statuses[2] += 1;

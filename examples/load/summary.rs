@@ -210,9 +210,11 @@ impl Summary {
             } else if share(plan.unsent_by_target, plan.planned) > TOLERATED {
                 self.verdict.push(format!(
                     "the target did not keep up with the rate: {} {} waited for \
-                     answers to earlier ones until the end and were never sent",
+                     answers to earlier ones until the end and were never sent; more \
+                     `--connections` or `--depth` tell whether it would with more than {} under way",
                     plan.unsent_by_target,
-                    self.unit()
+                    self.unit(),
+                    self.connected * self.depth
                 ));
             }
         }
@@ -279,15 +281,15 @@ pub(crate) mod tests {
     use crate::args::tests::settings;
     use crate::expect::expectation;
     use crate::failure::{Failure, Kind};
-    use crate::record::{Flight, HeldBy};
+    use crate::record::Flight;
 
     /// A run of 1,000 messages, answered after 1 us to 1 ms.
     pub(crate) fn measured(rate: Option<u64>) -> Measured {
         let mut record = Record::new(0, Duration::from_secs(2));
         for us in 1..=1000 {
-            let flight = Flight { planned: 0, sent: 5_000 };
+            let flight = Flight::new(0, 5_000);
             match rate {
-                Some(_) => record.sent_by_plan(flight, HeldBy::Generator),
+                Some(_) => record.sent_by_plan(flight),
                 None => record.sent_at_once(5_000),
             }
             let now = 5_000 + us * 1_000;

@@ -19,7 +19,7 @@ use crate::connection::Connection;
 use crate::failure::Failures;
 use crate::health::{ThreadTimes, pulse};
 use crate::http2::Http2;
-use crate::job::{Job, nanos};
+use crate::job::{Job, Room, nanos};
 use crate::live::{Counts, Live, TICK};
 use crate::origin::{Local, Origin};
 use crate::plan::{Plan, Schedule, Stage};
@@ -104,18 +104,21 @@ pub(crate) async fn work(
     let job = Rc::new(job(&share, &go, opened.times));
     let mut tasks = start(&share, &job, &locals, opened.streams);
     let connections = tasks.running.len();
-    let (times, longest_turn) =
+    let (times, longest_turn, held_until) =
         conduct(&job, &go, &mut tasks, Told(stop), Told(stop_now), &settings).await;
     drop(tasks);
     let job = Rc::into_inner(job)?;
     let (end, mut record) = (job.end.get(), job.record.into_inner());
     if let Some(schedule) = job.schedule {
-        // Nobody had room for these; or nobody was left.
-        let untaken = schedule.into_inner().untaken(go.start, end);
+        // Nobody had room for these, or nobody came to them in time; or nobody was left.
+        let schedule = schedule.into_inner();
+        let untaken = schedule.untaken(go.start, end);
         if job.lost.get() == connections {
             record.unsent_by_failure += untaken;
         } else {
-            record.unsent_by_target += untaken;
+            let held = schedule.untaken(go.start, held_until);
+            record.unsent_by_target += held;
+            record.unsent_by_generator += untaken - held;
         }
     }
     record.intervals.close(end);
@@ -141,6 +144,7 @@ fn job(share: &Share, go: &Go, connect_times: Vec<Duration>) -> Job {
         end: Cell::new(go.end),
         record: RefCell::new(record),
         schedule,
+        room: Room::default(),
         live: share.live.clone(),
         lost: Cell::new(0),
         wire: Rc::default(),
@@ -176,7 +180,7 @@ fn start(
     tasks.into()
 }
 
-/// Waits for the end.
+/// Waits for the end. Gives also until when the target kept messages back, as [`Room`] tells it.
 async fn conduct(
     job: &Rc<Job>,
     go: &Go,
@@ -184,7 +188,7 @@ async fn conduct(
     mut stop: Told,
     mut stop_now: Told,
     settings: &Settings,
-) -> (ThreadTimes, Duration) {
+) -> (ThreadTimes, Duration, u64) {
     let ticks = spawn(tick(job.clone()));
     let warm_up = async {
         sleep_until(job.instant(0)).await;
@@ -203,6 +207,7 @@ async fn conduct(
     // Over before its time: interrupted, or every connection has failed.
     job.end.set(go.end.min(job.now()));
     let times = ThreadTimes::now().since(before);
+    let held_until = job.room.held_until(job.end.get());
     {
         let record = &mut *job.record.borrow_mut();
         record.bytes_sent += job.wire.sent.get() - sent;
@@ -217,7 +222,7 @@ async fn conduct(
     tasks.await;
     ticks.cancel();
     let _ = ticks.await;
-    (times, longest.get())
+    (times, longest.get(), held_until)
 }
 
 /// Ready when something was said; also when nobody is left to say it.

@@ -117,6 +117,30 @@ fn a_stall_of_the_target_shows_in_the_response_time() {
 }
 
 #[test]
+fn a_pause_of_the_generators_own_is_not_blamed_on_the_target() {
+    let address = server(|stream| drop(echo(stream, |_| Some(()))));
+    let line = format!(
+        "--target tcp://{address} --connections 4 --rate 100 --depth 1 --duration 2s --warm-up 0s \
+         --json -"
+    );
+    let child = program(&line).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plan = &json["plan"];
+    let count = |name: &str| plan[name].as_u64().unwrap();
+    // 60 messages were due in the pause. Four of them filled the connections, and the others waited
+    // for answers; but only because all came at once.
+    let (own, target) = (count("late_by_generator"), count("late_by_target"));
+    assert!(own >= 45 && target <= own / 2, "{own} and {target}\n{plan}");
+    assert_eq!(output.status.code(), Some(98), "{text}");
+}
+
+#[test]
 fn a_rate_beyond_the_generator_is_98() {
     // With so many under way it never waits for an answer: its own processor is the limit, not the
     // target.

@@ -5,6 +5,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::Marker;
+use ratatui::symbols::line::THICK_HORIZONTAL;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LineGauge, Paragraph};
 
@@ -14,11 +15,11 @@ use crate::tui::view::View;
 
 /// With less than this there are lines only.
 const LEAST_WIDTH: u16 = 60;
-const LEAST_HEIGHT: u16 = 15;
+const LEAST_HEIGHT: u16 = 16;
 
 /// Of the two blocks beside each other, and of the rates among them.
-const BLOCK: u16 = 8;
-const RATES: u16 = 27;
+const BLOCK: u16 = 9;
+const RATES: u16 = 24;
 
 /// Steps of a search that are shown: the last ones.
 const STEPS: usize = 6;
@@ -91,11 +92,12 @@ fn gauge(view: &View) -> LineGauge<'_> {
         .ratio(ratio.clamp(0.0, 1.0))
         .label(format!("{} {}", clock(view), view.phase))
         .filled_style(Style::new().fg(Color::Green))
+        .filled_symbol(THICK_HORIZONTAL)
         .unfilled_style(DIM)
 }
 
 fn number(name: &str, value: String) -> Line<'static> {
-    Line::raw(format!("{name:<10}{value:>15}"))
+    Line::raw(format!("{name:<9}{value:>13}"))
 }
 
 fn rates_of(view: &View) -> Paragraph<'static> {
@@ -110,8 +112,9 @@ fn rates_of(view: &View) -> Paragraph<'static> {
         Some(behind) => number("overdue", grouped(behind)),
         None => number("", String::new()),
     });
-    let errors = number("errors", grouped(view.failures));
-    lines.push(if view.failures > 0 { errors.style(BAD) } else { errors });
+    let style = if view.failures > 0 { BAD } else { Style::new() };
+    lines.push(number("errors", grouped(view.failures)).style(style));
+    lines.push(number("", rate(view.failed)).style(style));
     lines.push(number("open", format!("{} conns", grouped(view.open))));
     Paragraph::new(lines)
 }
@@ -126,24 +129,29 @@ fn at(times: &Coarse, percentile: f64) -> String {
 /// The last second and the whole run; of each the response time, if there is a plan, and the service
 /// time.
 fn latencies_of(view: &View) -> Paragraph<'static> {
-    let columns: Vec<(&str, &Coarse)> = match view.behind {
+    let columns: Vec<(&str, &str, &Coarse)> = match view.behind {
         Some(_) => vec![
-            ("response", &view.last.response),
-            ("service", &view.last.service),
-            ("response", &view.all.response),
-            ("service", &view.all.service),
+            ("last second:", "response", &view.last.response),
+            ("", "service", &view.last.service),
+            ("whole run:", "response", &view.all.response),
+            ("", "service", &view.all.service),
         ],
-        None => vec![("last second", &view.last.service), ("whole run", &view.all.service)],
+        None => vec![
+            ("last second:", "service", &view.last.service),
+            ("whole run:", "service", &view.all.service),
+        ],
     };
-    let heading = columns.iter().map(|(name, _)| format!("{name:>11}"));
-    let mut heading: String = heading.collect();
-    if view.behind.is_some() {
-        heading.push_str(" (1 s, run)");
-    }
-    let mut lines = vec![Line::styled(format!("{:<6}{heading}", ""), DIM)];
+    let heading = |of: &dyn Fn(&(&str, &str, &Coarse)) -> String| {
+        let all: String = columns.iter().map(of).collect();
+        Line::styled(format!("{:<6}{all}", ""), DIM)
+    };
+    let mut lines = vec![
+        heading(&|column| format!("{:>12}", column.0)),
+        heading(&|column| format!("{:>12}", column.1)),
+    ];
     for (name, percentile) in SHOWN {
         let figures: String =
-            columns.iter().map(|(_, times)| format!("{:>11}", at(times, percentile))).collect();
+            columns.iter().map(|(.., times)| format!("{:>12}", at(times, percentile))).collect();
         lines.push(Line::raw(format!("{name:<6}{figures}")));
     }
     Paragraph::new(lines)
@@ -209,17 +217,23 @@ fn over_time(frame: &mut Frame<'_>, view: &View, area: Rect) {
         ("p99", &p99, Color::Yellow),
         ("p50", &median, Color::Cyan),
     ];
-    let lines = lines.map(|(name, points, color)| {
+    let title = if view.behind.is_some() { "response time: " } else { "service time: " };
+    let mut title = vec![Span::raw(title)];
+    title.extend(
+        lines
+            .iter()
+            .rev()
+            .map(|(name, _, color)| Span::styled(format!("{name} "), Style::new().fg(*color))),
+    );
+    let lines = lines.map(|(_, points, color)| {
         Dataset::default()
-            .name(name)
             .marker(Marker::Braille)
             .graph_type(GraphType::Line)
             .style(Style::new().fg(color))
             .data(points)
     });
-    let title = if view.behind.is_some() { "response time" } else { "service time" };
     let chart = Chart::new(lines.into())
-        .block(titled(title))
+        .block(Block::bordered().title(Line::from(title)).border_style(DIM))
         .x_axis(Axis::default().style(DIM).bounds([0.0, until]).labels([
             "0 s".to_owned(),
             format!("{:.0} s", until / 2.0),
@@ -227,4 +241,160 @@ fn over_time(frame: &mut Frame<'_>, view: &View, area: Rect) {
         ]))
         .y_axis(Axis::default().style(DIM).bounds([low, high]).labels(decades));
     frame.render_widget(chart, area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::tui::view::{Point, Times};
+
+    fn times(ns: &[u64]) -> Coarse {
+        let mut times = Coarse::default();
+        ns.iter().for_each(|ns| times.add(*ns));
+        times
+    }
+
+    fn view() -> View {
+        let points = (0..20).map(|at| Point {
+            at: f64::from(at) + 0.5,
+            median: 100_000,
+            p99: if at == 12 { 900_000_000 } else { 400_000 },
+            max: if at == 12 { 1_000_000_000 } else { 900_000 },
+        });
+        View {
+            target: "http://127.0.0.1:8080/".into(),
+            mode: "open loop; 64 connections, depth 1".into(),
+            phase: "stage 2 of 3: 20 s at 5,000 /s".into(),
+            elapsed: 20.0,
+            length: 40.0,
+            offered: Some(5000.0),
+            sent: 4999.6,
+            answered: 4998.0,
+            failures: 3,
+            open: 64,
+            behind: Some(7),
+            late: 12,
+            last: Times {
+                response: times(&[100_000, 400_000, 900_000]),
+                service: times(&[90_000, 90_000, 90_000]),
+                send_error: times(&[12_000, 15_000, 60_000]),
+            },
+            all: Times {
+                response: times(&[100_000, 1_000_000_000]),
+                service: times(&[90_000]),
+                ..Times::default()
+            },
+            busy: 0.234,
+            waited: 0.01,
+            points: points.collect(),
+            ..View::default()
+        }
+    }
+
+    fn drawn(view: &View, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, view)).unwrap();
+        let buffer = terminal.backend().buffer();
+        let rows = buffer.content().chunks(usize::from(width.max(1)));
+        let row = |cells: &[ratatui::buffer::Cell]| {
+            let row: String = cells.iter().map(ratatui::buffer::Cell::symbol).collect();
+            row.trim_end().to_owned() + "\n"
+        };
+        rows.map(row).collect()
+    }
+
+    #[test]
+    fn an_open_loop_shows_both_times_and_its_plan() {
+        assert_eq!(drawn(&view(), 80, 24), OPEN);
+    }
+
+    const OPEN: &str = "\
+wheelhouse-load http://127.0.0.1:8080/                       q stops and reports
+open loop; 64 connections, depth 1
+20.0 of 40.0 s stage 2 of 3: 20 s at 5,000 /s ━━━━━━━━━━━━━━━━━─────────────────
+┌messages──────────────┐┌latency───────────────────────────────────────────────┐
+│offered       5,000 /s││      last second:              whole run:            │
+│sent          5,000 /s││          response     service    response     service│
+│answered      4,998 /s││p50       409.6 us     90.0 us    102.4 us     90.0 us│
+│overdue              7││p90       900.0 us     90.0 us      1.00 s     90.0 us│
+│errors               3││p99       900.0 us     90.0 us      1.00 s     90.0 us│
+│                  0 /s││p99.9     900.0 us     90.0 us      1.00 s     90.0 us│
+│open          64 conns││max       900.0 us     90.0 us      1.00 s     90.0 us│
+└──────────────────────┘└──────────────────────────────────────────────────────┘
+generator  23 % of a processor, 1 % waiting for one
+send error p50 15.4 us, p99 60.0 us, max 60.0 us; 12 late so far
+┌response time: p50 p99 max ───────────────────────────────────────────────────┐
+│1.00 s  │                                          ⢠⢣                         │
+│        │                                         ⢀⡎⠘⡄                        │
+│100.0 ms│                                         ⡸  ⢱⡀                       │
+│10.0 ms │                                        ⢰⠁   ⡇                       │
+│1.00 ms │ ⠠⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⢀⠇    ⠸⡀⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠄ │
+│100.0 us│ ⢀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀⡀ │
+│        └─────────────────────────────────────────────────────────────────────│
+│      0 s                                 10 s                            20 s│
+└──────────────────────────────────────────────────────────────────────────────┘
+";
+
+    #[test]
+    fn a_closed_loop_shows_what_there_is_of_it() {
+        let closed = View {
+            mode: "closed loop; 64 connections, depth 1".into(),
+            phase: "measures".into(),
+            offered: None,
+            behind: None,
+            failures: 0,
+            ..view()
+        };
+        assert_eq!(drawn(&closed, 70, 16), CLOSED);
+    }
+
+    const CLOSED: &str = "\
+wheelhouse-load http://127.0.0.1:8080/             q stops and reports
+closed loop; 64 connections, depth 1
+20.0 of 40.0 s measures ━━━━━━━━━━━━━━━━━━━━━━━───────────────────────
+┌messages──────────────┐┌latency─────────────────────────────────────┐
+│offered     as it goes││      last second:  whole run:              │
+│sent          5,000 /s││           service     service              │
+│answered      4,998 /s││p50        90.0 us     90.0 us              │
+│                      ││p90        90.0 us     90.0 us              │
+│errors               0││p99        90.0 us     90.0 us              │
+│                  0 /s││p99.9      90.0 us     90.0 us              │
+│open          64 conns││max        90.0 us     90.0 us              │
+└──────────────────────┘└────────────────────────────────────────────┘
+generator  23 % of a processor, 1 % waiting for one
+
+
+
+";
+
+    #[test]
+    fn a_small_terminal_shows_what_matters_most() {
+        assert_eq!(
+            drawn(&view(), 20, 5),
+            "20.0 of 40.0 s\n4,998 of 5,000 /s\np50 409.6 us\np99 900.0 us\nerrors 3\n"
+        );
+    }
+
+    #[test]
+    fn a_search_shows_its_last_steps() {
+        let steps = (1..=8).map(|step| format!("step {step}")).collect();
+        let text = drawn(&View { steps, ..view() }, 80, 30);
+        assert!(!text.contains("step 2") && text.contains("step 3\n"), "{text}");
+        assert!(text.contains("step 8\n"), "{text}");
+    }
+
+    #[test]
+    fn any_size_can_be_drawn_on_with_much_and_with_nothing() {
+        let steps = vec!["a step".repeat(50); 9];
+        for view in [View { steps, ..view() }, view(), View::default()] {
+            for width in [0, 1, 2, 20, 59, 60, 61, 80, 130] {
+                for height in [0, 1, 2, 5, 15, 16, 17, 19, 24, 40] {
+                    drawn(&view, width, height);
+                }
+            }
+        }
+    }
 }
