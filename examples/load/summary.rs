@@ -208,13 +208,13 @@ impl Summary {
                 code = RATE_NOT_HELD;
                 self.verdict.push(not_held(plan, &self.generator));
             } else if share(plan.unsent_by_target, plan.planned) > TOLERATED {
+                let under_way = self.connected * self.depth;
                 self.verdict.push(format!(
-                    "the target did not keep up with the rate: {} {} waited for \
-                     answers to earlier ones until the end and were never sent; more \
-                     `--connections` or `--depth` tell whether it would with more than {} under way",
+                    "the target did not keep up with the rate: {} {} waited for answers to earlier \
+                     ones until the end and were never sent; more `--connections` or `--depth` tell \
+                     whether it would with more than {under_way} under way",
                     plan.unsent_by_target,
-                    self.unit(),
-                    self.connected * self.depth
+                    self.unit()
                 ));
             }
         }
