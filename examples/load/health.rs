@@ -37,13 +37,14 @@ impl ThreadTimes {
         }
     }
 
-    /// Of another thread, by its number; nothing is known of one that is not there.
-    pub(crate) fn of(thread: i32) -> ThreadTimes {
+    /// Of another thread, by its number, whose loop has `spun` so much; nothing is known of one that
+    /// is not there.
+    pub(crate) fn of(thread: i32, spun: Duration) -> ThreadTimes {
         let path = format!("/proc/self/task/{thread}/schedstat");
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let mut words = text.split_whitespace().map(|word| word.parse().unwrap_or(0));
         let mut next = || Duration::from_nanos(words.next().unwrap_or(0));
-        ThreadTimes { ran: next(), waited: next() }
+        ThreadTimes { ran: next(), waited: next(), spun }
     }
 
     pub(crate) fn since(self, before: ThreadTimes) -> ThreadTimes {

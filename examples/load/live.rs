@@ -23,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) sent: u64,
     /// Later than the plan by more than the threshold, through this program.
     pub(crate) late: u64,
+    /// What the loop spun while it had nothing to do, of all its life.
+    pub(crate) spun: Duration,
     /// From the plan; empty without one.
     pub(crate) response: Coarse,
     /// From the send.
@@ -36,6 +38,7 @@ impl Counts {
         self.at = self.at.max(other.at);
         self.sent += other.sent;
         self.late += other.late;
+        self.spun += other.spun;
         self.response.merge(&other.response);
         self.service.merge(&other.service);
         self.send_error.merge(&other.send_error);
@@ -46,6 +49,7 @@ impl Counts {
             at: self.at.saturating_sub(before.at),
             sent: self.sent.saturating_sub(before.sent),
             late: self.late.saturating_sub(before.late),
+            spun: self.spun.saturating_sub(before.spun),
             response: self.response.since(&before.response),
             service: self.service.since(&before.service),
             send_error: self.send_error.since(&before.send_error),
@@ -264,8 +268,11 @@ impl Board {
             look.answers += live.answers.load(Ordering::Relaxed);
             look.failures += live.failures.load(Ordering::Relaxed);
             look.open += live.open.load(Ordering::Relaxed);
-            look.counts.merge(&live.counts.lock().unwrap_or_else(PoisonError::into_inner));
-            look.threads.push(ThreadTimes::of(live.thread.load(Ordering::Relaxed)));
+            let counts = live.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            look.counts.merge(&counts);
+            let spun = counts.spun;
+            drop(counts);
+            look.threads.push(ThreadTimes::of(live.thread.load(Ordering::Relaxed), spun));
         }
         look
     }
@@ -298,13 +305,14 @@ impl Look {
         self.failures.saturating_sub(before.failures) as f64 / self.seconds_since(before)
     }
 
-    /// What the busiest loop's thread took of a processor, and what it waited for one, as shares.
+    /// What the busiest loop's thread took of a processor, but for what it spun, and what it waited
+    /// for one, as shares.
     pub(crate) fn busiest(&self, before: &Look) -> (f64, f64) {
         let pairs = self.threads.iter().zip(&before.threads);
         let times = pairs.map(|(now, then)| now.since(*then));
-        let busiest = times.max_by_key(|times| times.ran + times.waited).unwrap_or_default();
+        let busiest = times.max_by_key(|times| times.worked() + times.waited).unwrap_or_default();
         let share = |time: Duration| time.as_secs_f64() / self.seconds_since(before);
-        (share(busiest.ran), share(busiest.waited))
+        (share(busiest.worked()), share(busiest.waited))
     }
 
     /// Of the same run.

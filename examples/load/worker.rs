@@ -244,6 +244,7 @@ async fn tick(job: Rc<Job>) {
         sleep_until(job.instant(next)).await;
         if let Some(seen) = &mut job.record.borrow_mut().seen {
             seen.at = next;
+            seen.spun = wheelhouse::metrics().spun;
             job.live.show(seen);
         }
     }
