@@ -1,45 +1,136 @@
 #!/usr/bin/env bash
 # What idle timeouts cost the echo program: processor time a message, without them and with one
-# that every message puts off, on 10,000 connections. By turns, and the median of the rounds.
+# that every message puts off.
 #
-#   benches/echo_idle.sh [ROUNDS [CONNECTIONS [SECONDS]]]      needs a limit of open files above that
+#   benches/echo_idle.sh [ROUNDS [CONNECTIONS]]        needs a limit of open files above CONNECTIONS
+#   benches/echo_idle.sh --instructions [CONNECTIONS]  needs valgrind
+#
+# The first runs both servers at once, each with all of its connections and a client of its own, of
+# which one is stopped while the other works, by turns and for a second at a time. What is compared
+# is the thread that serves, within such a second, to the one before and after it: connecting is not
+# in it, and a machine that grows slow does so for both. Of the ratios it gives the mean and an
+# interval that holds it with 95 % (bootstrap).
+#
+# The second counts instructions of the server in user space: no noise, but no caches and no kernel.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${1:-5} connections=${2:-10000} seconds=${3:-5}
-
-cargo build --release --quiet -p wheelhouse-echo -p wheelhouse-load
 target=${CARGO_TARGET_DIR:-target}/release
+cargo build --release --quiet -p wheelhouse-echo --features metrics -p wheelhouse-load
 
-# Nanoseconds of processor time that the server spent on a message.
-measure() {
-    local out server address ticks messages
-    out=$(mktemp)
-    "$target/wheelhouse-echo" --tcp 127.0.0.1:0 --json "$@" >"$out" &
+work=$(mktemp -d)
+pids=()
+finish() {
+    for pid in "${pids[@]}"; do
+        kill -CONT "$pid" 2>/dev/null || true
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    rm -rf "$work"
+}
+trap finish EXIT
+
+field() { sed -n "s/.*\"kind\":\"$2\",\"address\":\"\([^\"]*\)\".*/\1/p" "$work/$1.out"; }
+
+# Starts a server: a name, what to run it under, its options.
+serve() {
+    local name=$1 under=$2
+    shift 2
+    # Words of their own, if any.
+    # shellcheck disable=SC2086
+    $under "$target/wheelhouse-echo" --tcp 127.0.0.1:0 --metrics 127.0.0.1:0 --json "$@" \
+        >"$work/$name.out" 2>"$work/$name.err" &
     server=$!
-    until grep -q listening "$out"; do sleep 0.05; done
-    address=$(sed -n 's/.*"address":"\([^"]*\)".*/\1/p' "$out" | head -n 1)
-    "$target/wheelhouse-load" --connections "$connections" --duration "${seconds}s" \
-        "tcp://$address" >/dev/null
-    # User and system time, after the name in brackets.
-    ticks=$(sed 's/.*) //' "/proc/$server/stat" | awk '{ print $12 + $13 }')
-    kill -TERM "$server"
-    wait "$server" || true
-    messages=$(sed -n 's/.*"event":"end".*"messages":\([0-9]*\).*/\1/p' "$out")
-    rm -f "$out"
-    awk -v ticks="$ticks" -v messages="$messages" -v hertz="$(getconf CLK_TCK)" \
-        'BEGIN { printf "%.0f\n", ticks / hertz * 1e9 / messages }'
+    pids+=("$server")
+    until [ -n "$(field "$name" metrics)" ]; do sleep 0.05; done
 }
 
-median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+messages() {
+    curl -s "http://$(field "$1" metrics)/metrics" | sed -n 's/^wheelhouse_echo_messages_total //p'
+}
 
-without=() with=()
-for ((round = 1; round <= rounds; round++)); do
-    without+=("$(measure)")
-    with+=("$(measure --idle-timeout 30s)")
-    echo "round $round: without ${without[-1]} ns a message, with ${with[-1]} ns"
+instructions() {
+    local name=$1 connections=$2 counts=() seconds
+    shift 2
+    # The difference of a long and a short run: starting and connecting are in both.
+    for seconds in 5 25; do
+        serve "$name" "valgrind --tool=callgrind --callgrind-out-file=/dev/null" "$@"
+        "$target/wheelhouse-load" --connections "$connections" --duration "${seconds}s" \
+            --warm-up 0s --timeout 60s "tcp://$(field "$name" tcp)" >/dev/null 2>&1 || true
+        kill -TERM "$server"
+        wait "$server" || true
+        counts+=("$(sed -n 's/.*Collected : //p' "$work/$name.err" | tail -n 1)")
+        counts+=("$(sed -n 's/.*"event":"end".*"messages":\([0-9]*\).*/\1/p' "$work/$name.out")")
+    done
+    awk -v a="${counts[0]}" -v b="${counts[1]}" -v c="${counts[2]}" -v d="${counts[3]}" \
+        'BEGIN { printf "%.1f\n", (c - a) / (d - b) }'
+}
+
+if [ "${1:-}" = --instructions ]; then
+    connections=${2:-200}
+    without=$(instructions without "$connections")
+    with=$(instructions with "$connections" --idle-timeout 30s)
+    awk -v one="$without" -v other="$with" 'BEGIN {
+        printf "instructions a message: without %.1f, with %.1f: %+.2f %%\n", one, other,
+            (other / one - 1) * 100 }'
+    exit
+fi
+
+rounds=${1:-20} connections=${2:-10000}
+declare -A thread client
+for name in without with; do
+    options=()
+    [ "$name" = with ] && options=(--idle-timeout 30s)
+    serve "$name" "" "${options[@]}"
+    for task in "/proc/$server/task/"*; do
+        [ "$(cat "$task/comm")" = loop-0 ] && thread[$name]=$task
+    done
+    "$target/wheelhouse-load" --connections "$connections" --duration 1h --timeout 60s --quiet \
+        "tcp://$(field "$name" tcp)" >"$work/$name.load" 2>&1 &
+    client[$name]=$!
+    pids+=("$!")
+    until [ "$(messages "$name")" -gt $((connections * 2)) ]; do sleep 0.2; done
+    kill -STOP "${client[$name]}"
 done
-one=$(printf '%s\n' "${without[@]}" | median)
-other=$(printf '%s\n' "${with[@]}" | median)
-awk -v one="$one" -v other="$other" \
-    'BEGIN { printf "median: without %d ns, with %d ns: %+.1f %%\n", one, other, (other / one - 1) * 100 }'
+
+# Nanoseconds of the serving thread, and messages.
+look() { echo "$(cut -d' ' -f1 "${thread[$1]}/schedstat") $(messages "$1")"; }
+
+# Nanoseconds a message in one turn.
+turn() {
+    local before after
+    kill -CONT "${client[$1]}"
+    sleep 0.2
+    before=$(look "$1")
+    sleep 1
+    after=$(look "$1")
+    kill -STOP "${client[$1]}"
+    sleep 0.1
+    echo "$before $after" | awk '{ printf "%.1f\n", ($3 - $1) / ($4 - $2) }'
+}
+
+for ((round = 1; round <= rounds; round++)); do
+    # There and back, so that whoever comes first does so as often as the other.
+    if ((round % 2)); then one=$(turn without) other=$(turn with); else
+        other=$(turn with) one=$(turn without)
+    fi
+    echo "$one $other"
+done | tee "$work/ratios" | awk '{ print "round " NR ": without " $1 " ns a message, with " $2 " ns" }'
+
+awk 'BEGIN { srand(1) }
+    { ratio[NR] = log($2 / $1); sum += ratio[NR] }
+    END {
+        for (again = 0; again < 5000; again++) {
+            drawn = 0
+            for (i = 0; i < NR; i++) drawn += ratio[int(rand() * NR) + 1]
+            mean[again] = drawn / NR
+        }
+        # Sorted by insertion into bins would be shorter to run; this is short to read.
+        for (gap = 2500; gap > 0; gap = int(gap / 2))
+            for (i = gap; i < 5000; i++) {
+                kept = mean[i]
+                for (j = i; j >= gap && mean[j - gap] > kept; j -= gap) mean[j] = mean[j - gap]
+                mean[j] = kept
+            }
+        printf "with idle timeouts: %+.2f %%, between %+.2f and %+.2f %% (95 %%, %d rounds)\n",
+            (exp(sum / NR) - 1) * 100, (exp(mean[125]) - 1) * 100, (exp(mean[4874]) - 1) * 100, NR
+    }' "$work/ratios"

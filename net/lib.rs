@@ -58,6 +58,7 @@
 //!   reports.rs    counters, and who did not end when asked
 //!   control.rs    the state that all its loops share: who is connected, how far the end has come
 //!   reserve.rs    a descriptor for when there are no others
+//!   room.rs       how many connections there may be, for one server or several
 //!   seat.rs       a place in the server, given back when dropped
 //!   accepting.rs  the accept loop of a listener
 //!   serving.rs    Server: what one holds of it
@@ -121,6 +122,7 @@ pub use crate::server::builder::ServerBuilder;
 pub use crate::server::connection::Connection;
 pub use crate::server::control::Overload;
 pub use crate::server::reports::{CloseReport, Counts, ListenerStats, ServerStats, Straggler};
+pub use crate::server::room::ConnectionLimit;
 pub use crate::server::seat::Handled;
 pub use crate::server::serving::Server;
 pub use crate::stream::StreamSocket;

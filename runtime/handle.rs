@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use crate::current;
+use crate::debug::metrics::Metrics;
 use crate::debug::tree::TaskTree;
 use crate::inbox::{Chore, Message};
 use crate::remote::Remote;
@@ -72,6 +73,15 @@ impl Handle {
     #[track_caller]
     pub fn dump(&self) -> RemoteHandle<TaskTree> {
         self.spawn(|| async { current::expect("Handle::dump").dump() })
+    }
+
+    /// Asks the loop for its counters, as [`EventLoop::metrics`] gives them on its own thread. The
+    /// loop answers in its next turn; the task that does so is counted.
+    ///
+    /// [`EventLoop::metrics`]: crate::EventLoop::metrics
+    #[track_caller]
+    pub fn metrics(&self) -> RemoteHandle<Metrics> {
+        self.spawn(|| async { current::expect("Handle::metrics").metrics() })
     }
 
     /// Has the loop call `make` and run the future it makes, which need not be `Send`: both in the

@@ -19,7 +19,8 @@ use wheelhouse::io::{AsyncFd, Interest};
 use wheelhouse::task::{self, JoinHandle};
 use wheelhouse::time::sleep;
 use wheelhouse::{
-    EventLoop, Observer, TaskInfo, TaskTree, WaitsFor, call_later, spawn, spawn_blocking, yield_now,
+    EventLoop, LoopGroup, Observer, TaskInfo, TaskTree, WaitsFor, call_later, spawn,
+    spawn_blocking, yield_now,
 };
 
 fn named<'a>(tree: &'a TaskTree, name: &str) -> &'a TaskInfo {
@@ -244,4 +245,18 @@ fn debug_mode_names_a_root_that_holds_the_loop() {
     let place = format!("the future of `block_on` (loop made at tests/inspect.rs:{line}:");
     assert!(said.contains(&place), "{said}");
     assert!(said.contains(" ms; long work belongs in `spawn_blocking`"), "{said}");
+}
+
+#[test]
+fn a_handle_brings_the_counters_from_another_thread() {
+    let group = LoopGroup::new(1).unwrap();
+    let handle = group.handle(0);
+    let spawned = handle.spawn(|| async {
+        drop(spawn(pending::<()>()));
+        drop(spawn(sleep(Duration::from_secs(3600))));
+    });
+    spawned.wait().unwrap();
+    let seen = handle.metrics().wait().unwrap();
+    // The two, and the one that answers.
+    assert_eq!((seen.tasks, seen.timers), (3, 1), "{seen:?}");
 }

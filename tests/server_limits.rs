@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use server::{Conn, connect, counts, echo, guarded, is_served, is_turned_away, run, total};
 use support::in_child;
-use wheelhouse::net::{Counts, Overload, Server};
+use wheelhouse::net::{ConnectionLimit, Counts, Overload, Server};
 use wheelhouse::time::{sleep, timeout};
 use wheelhouse::{EventLoop, LoopGroup, spawn, yield_now};
 
@@ -90,6 +90,57 @@ fn a_peer_can_have_only_so_many() {
         assert_eq!(total(&server).refused, 1);
         server.close();
         server.abort_clients();
+        server.wait_closed().await;
+    });
+}
+
+#[test]
+fn servers_can_share_a_limit() {
+    run(async {
+        let limit = ConnectionLimit::new(3);
+        let builder = || Server::builder().bind("127.0.0.1:0").connection_limit(&limit);
+        let one = builder().serve(|conn, _| echo(conn)).await.unwrap();
+        let shedding = builder().overload(Overload::Shed);
+        let other = shedding.serve(|conn, _| echo(conn)).await.unwrap();
+        let (first, second, third) =
+            (connect(&one).await, connect(&other).await, connect(&one).await);
+        assert!(is_served(&first).await && is_served(&second).await && is_served(&third).await);
+        assert_eq!(limit.free(), 0);
+        let shed = connect(&other).await;
+        assert!(is_turned_away(&shed).await, "the other server has the places");
+        let waiting = connect(&one).await;
+        timeout(Duration::from_millis(5), is_served(&waiting)).await.expect_err("no room");
+        // The end of a connection of the other server makes room.
+        drop(second);
+        assert_eq!(waiting.read(&mut [0]).await.unwrap(), 1);
+        assert_eq!((total(&one).active, total(&other).active, limit.free()), (3, 0, 0));
+        drop((first, third, waiting));
+        for server in [&one, &other] {
+            server.close();
+            server.wait_closed().await;
+        }
+        assert_eq!(limit.free(), 3);
+    });
+}
+
+#[test]
+fn a_handler_knows_the_listener() {
+    let group = LoopGroup::new(2).unwrap();
+    run(async {
+        let builder = Server::builder().bind("127.0.0.1:0").bind("127.0.0.1:0");
+        let handler = |connection: Conn, _| async move {
+            connection.write_all(&[connection.listener_index() as u8]).await
+        };
+        let server = builder.serve_on(&group, handler).await.unwrap();
+        for _ in 0..20 {
+            for (index, address) in server.local_addrs().into_iter().enumerate() {
+                let client = wheelhouse::net::TcpStream::connect(address).await.unwrap();
+                let mut said = [9];
+                assert_eq!(client.read(&mut said).await.unwrap(), 1);
+                assert_eq!(usize::from(said[0]), index);
+            }
+        }
+        server.close();
         server.wait_closed().await;
     });
 }

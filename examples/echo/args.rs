@@ -48,7 +48,8 @@ How much:
                          them (SO_REUSEPORT). [default: 1]
   --max-connections N    Serve so many at once, over all listeners and loops; more wait in the
                          kernel's queue until one ends. [default: no limit but open files]
-  --max-per-peer N       Serve so many at once of one IP address; more are closed.
+  --max-per-peer N       Serve so many at once of one IP address, or of one IPv6 network of 64 bits;
+                         more are closed.
   --max-bytes N          Close a connection after so many bytes: 1000, 64k, 10M, 1G.
   --idle-timeout TIME    Close a connection on which nothing moved for so long
                          (or up to an eighth longer).

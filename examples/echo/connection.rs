@@ -5,6 +5,9 @@
 //! borrows only inside a poll, and sends from there; only what the kernel does not take at once
 //! moves to `unsent`, and nothing is received until that is gone. A short receive tells the runtime
 //! that the socket is empty, so there is no second one that would only say so.
+//!
+//! Of the stop it learns by its server's token: asking that is one load, and the task is registered
+//! with it once. If it is dropped then, the counters say whether it had anything to lose.
 
 use std::future::Future;
 use std::io;
@@ -14,14 +17,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use wheelhouse::CancelToken;
 use wheelhouse::net::{TcpStream, UnixStream};
+use wheelhouse::structure::Cancelled;
 use wheelhouse::time::{Sleep, sleep};
 
 use crate::idle::IdleWatch;
-use crate::limits::Place;
 use crate::service::Service;
 use crate::stats::End;
-use crate::stop::Stage;
 use crate::worker::{Member, Worker};
 
 /// At the stop a connection on which nothing moved for so long has got back all it sent: far more
@@ -54,10 +57,13 @@ pub(crate) struct Connection<S> {
     /// Closes the connection when nothing moved for `timeout`; made in the first poll that waits.
     watch: Option<IdleWatch>,
     timeout: Option<Duration>,
+    /// Cancelled at the stop.
+    closing: CancelToken,
+    /// Wakes the task then; made in the first poll that waits.
+    asked: Option<Cancelled>,
     is_draining: bool,
     worker: Rc<Worker>,
     member: Member,
-    _place: Place,
 }
 
 enum Phase {
@@ -78,25 +84,23 @@ struct Unsent {
 }
 
 impl<S: Wire> Connection<S> {
-    pub(crate) fn new(
-        stream: S,
-        worker: Rc<Worker>,
-        member: Member,
-        place: Place,
-    ) -> Connection<S> {
+    /// `closing` is cancelled at the stop.
+    pub(crate) fn new(stream: S, closing: CancelToken, member: Member) -> Connection<S> {
+        let worker = member.worker.clone();
         Connection {
             stream,
             unsent: Unsent::default(),
             is_unflushed: false,
             generated: 0,
-            left: worker.settings.max_bytes,
+            left: worker.settings().max_bytes,
             phase: Phase::Serving,
             watch: None,
-            timeout: worker.settings.idle_timeout,
+            timeout: worker.settings().idle_timeout,
+            closing,
+            asked: None,
             is_draining: false,
-            member,
             worker,
-            _place: place,
+            member,
         }
     }
 
@@ -105,7 +109,7 @@ impl<S: Wire> Connection<S> {
     fn serve(&mut self, cx: &mut Context<'_>, moved: &mut bool) -> Poll<io::Result<End>> {
         loop {
             let end = match &mut self.phase {
-                Phase::Serving | Phase::Heard => match self.worker.settings.service {
+                Phase::Serving | Phase::Heard => match self.worker.settings().service {
                     Service::Echo => ready!(self.echo(cx, moved))?,
                     Service::Discard => ready!(self.discard(cx, moved))?,
                     Service::Chargen => ready!(self.generate(cx, moved))?,
@@ -195,7 +199,7 @@ impl<S: Wire> Connection<S> {
             }
         }
         // What is endless has all it needs when the stop begins.
-        if self.worker.stage.get() != Stage::Running {
+        if self.closing.is_cancelled() {
             return Poll::Ready(Ok(End::Done));
         }
         let worker = self.worker.clone();
@@ -243,13 +247,27 @@ impl<S: Wire> Connection<S> {
 
     /// How the connection ends that has nothing to receive, or no room to send what it received.
     fn end_of_wait(&self) -> End {
-        let is_endless = self.worker.settings.service == Service::Chargen;
-        match self.worker.stage.get() {
-            _ if matches!(self.phase, Phase::Leaving(_)) => End::Limit,
-            Stage::Running => End::Idle,
-            Stage::Draining | Stage::Now if self.unsent.data.is_empty() || is_endless => End::Done,
-            Stage::Draining | Stage::Now => End::Cut,
+        match &self.phase {
+            Phase::Leaving(_) => End::Limit,
+            _ if !self.is_draining => End::Idle,
+            _ if self.has_all() => End::Done,
+            _ => End::Cut,
         }
+    }
+
+    /// Has the stop wake the task.
+    fn listen_for_the_stop(&mut self, cx: &mut Context<'_>) {
+        let mut asked = self.closing.cancelled();
+        // If it is cancelled already, that is looked at next.
+        let _ = Pin::new(&mut asked).poll(cx);
+        self.asked = Some(asked);
+    }
+}
+
+impl<S> Connection<S> {
+    /// Whether all that is due to the client is on its way.
+    fn has_all(&self) -> bool {
+        self.unsent.data.is_empty() || self.worker.settings().service == Service::Chargen
     }
 }
 
@@ -267,32 +285,38 @@ impl<S: Wire> Future for Connection<S> {
         let this = &mut *self;
         let mut moved = false;
         if let Poll::Ready(result) = this.serve(cx, &mut moved) {
-            this.member.ended(result.unwrap_or(End::Failed));
+            this.member.end = Some(result.unwrap_or(End::Failed));
             return Poll::Ready(());
         }
-        let stage = this.worker.stage.get();
-        if stage != Stage::Running {
-            if stage == Stage::Now {
-                this.member.ended(this.end_of_wait());
-                return Poll::Ready(());
-            }
-            if !this.is_draining {
-                this.begin_to_drain();
-            }
+        if this.asked.is_none() {
+            this.listen_for_the_stop(cx);
+        }
+        if !this.is_draining && this.closing.is_cancelled() {
+            this.begin_to_drain();
         }
         if let Some(timeout) = this.timeout {
             let watch = this.watch.get_or_insert_with(|| IdleWatch::new(timeout, cx));
             if watch.poll(moved).is_ready() {
-                if this.end_of_wait() != End::Cut {
-                    this.member.ended(this.end_of_wait());
+                let end = this.end_of_wait();
+                if end != End::Cut {
+                    this.member.end = Some(end);
                     return Poll::Ready(());
                 }
                 // A client that is slow to read is not quiet; only the end of the grace cuts it.
                 this.watch = Some(IdleWatch::new(timeout, cx));
             }
         }
-        this.member.register(cx);
         Poll::Pending
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    /// Not by its own end: the grace is over, or a second signal has come. Whoever waits for
+    /// nothing loses nothing by it.
+    fn drop(&mut self) {
+        if self.member.end.is_none() && !std::thread::panicking() && self.has_all() {
+            self.member.end = Some(End::Done);
+        }
     }
 }
 

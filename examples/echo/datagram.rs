@@ -6,8 +6,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use wheelhouse::net::UdpSocket;
+use wheelhouse::time::{sleep, timeout};
 
 use crate::service::Service;
 use crate::worker::Worker;
@@ -20,15 +22,32 @@ const LONGEST_TEXT: usize = 512;
 
 const LAST_PORT_OF_SERVICES: u16 = 1023;
 
-/// Answers until it is cancelled. Errors of a single datagram are not the socket's: a client that
-/// has gone, no memory for one answer.
-pub(crate) async fn serve(socket: &UdpSocket, worker: &Worker) {
+/// After an error that may come again at once. What waits is not lost.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// At the stop nobody is left in the kernel's queue when none came for so long.
+const LAST_WORDS: Duration = Duration::from_millis(2);
+
+/// Answers until the stop, and then whoever has asked before.
+pub(crate) async fn serve_until_the_stop(socket: &UdpSocket, worker: &Worker) {
+    worker.site.stop.run_until_cancelled(serve(socket, worker)).await;
+    let _ = timeout(LAST_WORDS, serve(socket, worker)).await;
+}
+
+/// Errors of a single datagram are not the socket's: a client that has gone, no memory for one
+/// answer.
+async fn serve(socket: &UdpSocket, worker: &Worker) {
     let mut buffer = vec![0; LARGEST];
     loop {
-        if let Ok((received, sender)) = socket.recv_from(&mut buffer).await {
-            worker.tally.message(received);
-            // Who is slow to take answers loses some, as is the way of datagrams.
-            let _ = answer(socket, worker, &buffer[..received], sender).await;
+        match socket.recv_from(&mut buffer).await {
+            Ok((received, sender)) => {
+                worker.tally.message(received);
+                // Who is slow to take answers loses some, as is the way of datagrams.
+                let _ = answer(socket, worker, &buffer[..received], sender).await;
+            }
+            // A client that answers from nowhere: the error is taken with it.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(_) => sleep(PAUSE).await,
         }
     }
 }
@@ -42,7 +61,7 @@ async fn answer(
     if sender.port() <= LAST_PORT_OF_SERVICES {
         return Ok(0);
     }
-    match worker.settings.service {
+    match worker.settings().service {
         Service::Echo => socket.send_to(question, sender).await,
         Service::Discard => Ok(0),
         Service::Chargen => {

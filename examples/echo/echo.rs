@@ -1,11 +1,13 @@
 //! `wheelhouse-echo`: sends back what it receives.
 //!
-//! The map: `args.rs` reads the command line; `listen.rs` binds; `server.rs` starts the loops and
-//! waits for signals; on each loop a `worker.rs` accepts, for each client a `connection.rs` serves
-//! and an `idle.rs` watches, and `datagram.rs` answers datagrams; `service.rs` is what there is to
-//! serve; `stop.rs` tells the workers to end; `limits.rs` holds what bounds the server, `stats.rs`
-//! what is counted, `report.rs` and `warnings.rs` what is said. `tls.rs` and `metrics.rs` are there
-//! if their features are.
+//! It stands on the runtime's `Server`, which accepts, limits connections, survives that open files
+//! run out, and ends in steps; what is here is what an echo server adds. The map: `args.rs` reads
+//! the command line; `listen.rs` binds paths and datagram sockets; `serving.rs` makes the servers;
+//! `server.rs` runs them until signals end it; for each client a `connection.rs` serves and an
+//! `idle.rs` watches, and `datagram.rs` answers datagrams; `worker.rs` is what those of one loop
+//! share, `service.rs` what there is to serve; `limits.rs` raises the limit of open files,
+//! `stats.rs` is what is counted, `report.rs` and `warnings.rs` what is said. `tls.rs` and
+//! `metrics.rs` are there if their features are.
 
 #![forbid(unsafe_code)]
 
@@ -19,8 +21,8 @@ mod metrics;
 mod report;
 mod server;
 mod service;
+mod serving;
 mod stats;
-mod stop;
 mod tls;
 mod warnings;
 mod worker;

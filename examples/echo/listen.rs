@@ -1,8 +1,6 @@
-//! Binding what the command line names: a socket for each loop, before any loop runs, so that what
-//! is wrong is said at once and port 0 is one port for all.
-//!
-//! Over TCP and UDP the kernel spreads clients over the loops' sockets (SO_REUSEPORT). Unix sockets
-//! have no such thing; there the loops share one listener.
+//! Binding what the runtime's server does not bind for us: Unix paths that a dead server has left
+//! behind, and sockets for datagrams, one for each loop; and what to say when a place is not to be
+//! had. All of it before any loop serves, so that what is wrong is said at once.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,60 +9,41 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use wheelhouse::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
 
 use crate::args::Place;
-use crate::tls::Acceptor;
-use crate::worker::Door;
 
 /// Connections that may wait in the kernel's queue for being accepted; the system cuts it to its
 /// own limit.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: u32 = 4096;
 
-/// What is bound for one loop and one place, not yet the loop's.
-pub(crate) enum Bound {
-    Tcp(TcpSocket),
-    Tls(TcpSocket, Acceptor),
-    Udp(Socket),
-    Unix(Socket),
-}
-
-/// All that is bound.
+/// What is bound.
 pub(crate) struct Listening {
-    /// Places by loop.
-    pub(crate) by_loop: Vec<Vec<Bound>>,
-    /// What it is, and its address, for who starts this program.
-    pub(crate) announced: Vec<(&'static str, String)>,
+    pub(crate) unix: Vec<UnixListener>,
     /// Removed with this.
     pub(crate) paths: Vec<BoundPath>,
+    /// For datagrams, by loop.
+    pub(crate) udp: Vec<Vec<Socket>>,
+    pub(crate) udp_addresses: Vec<SocketAddr>,
 }
 
-/// Binds every place for so many loops. The error is for the user's eyes.
-pub(crate) fn bind_all(
-    places: &[Place],
-    loops: usize,
-    acceptor: Option<&Acceptor>,
-) -> Result<Listening, String> {
+/// Binds those places for so many loops. The error is for the user's eyes.
+pub(crate) fn bind_all(places: &[Place], loops: usize) -> Result<Listening, String> {
     let mut listening = Listening {
-        by_loop: (0..loops).map(|_| Vec::new()).collect(),
-        announced: Vec::new(),
+        unix: Vec::new(),
         paths: Vec::new(),
+        udp: (0..loops).map(|_| Vec::new()).collect(),
+        udp_addresses: Vec::new(),
     };
     for place in places {
         match place {
-            Place::Tcp(address) => {
-                listening.bind("tcp", *address, bind_tcp, TcpSocket::local_addr, Bound::Tcp)?;
-            }
-            Place::Tls(address) => {
-                let acceptor = acceptor.ok_or("`--tls` needs a certificate")?;
-                let tls = |socket| Bound::Tls(socket, acceptor.clone());
-                listening.bind("tls", *address, bind_tcp, TcpSocket::local_addr, tls)?;
-            }
+            Place::Tcp(_) | Place::Tls(_) => {}
             Place::Udp(address) => {
-                listening.bind("udp", *address, bind_udp, address_of, Bound::Udp)?;
+                let bound = listening.bind_udp(*address);
+                bound.map_err(|error| explain(&named(&address, error)))?;
             }
             Place::Unix(path) => listening.bind_unix(path)?,
         }
@@ -73,29 +52,21 @@ pub(crate) fn bind_all(
 }
 
 impl Listening {
-    fn bind<S>(
-        &mut self,
-        kind: &'static str,
-        wanted: SocketAddr,
-        bind: impl Fn(SocketAddr, bool) -> io::Result<S>,
-        address_of: impl Fn(&S) -> io::Result<SocketAddr>,
-        bound: impl Fn(S) -> Bound,
-    ) -> Result<(), String> {
-        let explain = |error: io::Error| explain(kind, wanted, &error);
-        let is_shared = self.by_loop.len() > 1;
+    fn bind_udp(&mut self, wanted: SocketAddr) -> io::Result<()> {
+        let is_shared = self.udp.len() > 1;
         let mut address = wanted;
         if is_shared && wanted.port() != 0 {
             // Sockets with SO_REUSEPORT would join those of a server that is there already, and
             // share its clients with it. One without says that the address is taken.
-            bind(wanted, false).map_err(explain)?;
+            bind_udp(wanted, false)?;
         }
-        for places in &mut self.by_loop {
-            let socket = bind(address, is_shared).map_err(explain)?;
+        for sockets in &mut self.udp {
+            let socket = bind_udp(address, is_shared)?;
             // The first one decides what port 0 is.
-            address = address_of(&socket).map_err(explain)?;
-            places.push(bound(socket));
+            address = socket.local_addr()?.as_socket().unwrap_or(address);
+            sockets.push(socket);
         }
-        self.announced.push((kind, address.to_string()));
+        self.udp_addresses.push(address);
         Ok(())
     }
 
@@ -115,22 +86,10 @@ impl Listening {
             bound => bound.map_err(explain)?,
         };
         self.paths.push(BoundPath(path.to_owned()));
-        listener.listen(BACKLOG).map_err(explain)?;
-        for places in &mut self.by_loop {
-            places.push(Bound::Unix(listener.try_clone().map_err(explain)?));
-        }
-        self.announced.push(("unix", name));
+        listener.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX)).map_err(explain)?;
+        self.unix.push(OwnedFd::from(listener).into());
         Ok(())
     }
-}
-
-fn bind_tcp(address: SocketAddr, is_shared: bool) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of a server that ended a minute ago may linger; they do not keep the address.
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(is_shared)?;
-    socket.bind(address)?;
-    Ok(socket)
 }
 
 fn bind_udp(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
@@ -138,11 +97,6 @@ fn bind_udp(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
     socket.set_reuse_port(is_shared)?;
     socket.bind(&address.into())?;
     Ok(socket)
-}
-
-fn address_of(socket: &Socket) -> io::Result<SocketAddr> {
-    let address = socket.local_addr()?.as_socket();
-    address.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 fn bind_path(path: &Path) -> io::Result<Socket> {
@@ -178,14 +132,21 @@ fn is_abstract(path: &Path) -> bool {
     path.as_os_str().as_bytes().first() == Some(&0)
 }
 
-fn display(path: &Path) -> String {
+/// As the command line has it.
+pub(crate) fn display(path: &Path) -> String {
     match path.as_os_str().as_bytes() {
         [0, name @ ..] => format!("@{}", OsStr::from_bytes(name).to_string_lossy()),
         _ => path.to_string_lossy().into_owned(),
     }
 }
 
-fn explain(kind: &str, address: SocketAddr, error: &io::Error) -> String {
+/// An error that says where.
+fn named(address: &SocketAddr, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+}
+
+/// The error names the address already; this adds what to do.
+pub(crate) fn explain(error: &io::Error) -> String {
     let advice = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there",
         io::ErrorKind::PermissionDenied => "ports below 1024 need privileges",
@@ -194,33 +155,5 @@ fn explain(kind: &str, address: SocketAddr, error: &io::Error) -> String {
         }
         _ => "the system refuses it",
     };
-    format!(
-        "cannot listen on {kind} {address}: {error}; {advice}; `--{kind}` takes another address, \
-         port 0 a free port"
-    )
-}
-
-/// Hands what is bound to the loop of this thread. The error is for the user's eyes.
-pub(crate) fn open(bound: Vec<Bound>) -> Result<Vec<Door>, String> {
-    bound.into_iter().map(|bound| bound.open()).collect()
-}
-
-impl Bound {
-    fn open(self) -> Result<Door, String> {
-        let opened = match self {
-            Bound::Tcp(socket) => listen(socket).map(Door::Tcp),
-            Bound::Tls(socket, acceptor) => {
-                listen(socket).map(|listener| Door::Tls(listener, acceptor))
-            }
-            Bound::Udp(socket) => UdpSocket::from_std(OwnedFd::from(socket).into()).map(Door::Udp),
-            Bound::Unix(socket) => {
-                UnixListener::from_std(OwnedFd::from(socket).into()).map(Door::Unix)
-            }
-        };
-        opened.map_err(|error| format!("cannot listen: {error}"))
-    }
-}
-
-fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
-    socket.listen(BACKLOG.unsigned_abs())
+    format!("{error}; {advice}; port 0 is a free port of the system's choice")
 }

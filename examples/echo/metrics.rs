@@ -3,10 +3,11 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::stats::{Tally, Totals};
+use crate::server::Counters;
+use crate::stats::Totals;
 
 /// The text, version 0.0.4 of the format.
 #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
@@ -34,31 +35,27 @@ pub(crate) fn text(totals: &Totals, uptime: Duration) -> String {
     text
 }
 
-/// Where metrics come from.
-#[cfg_attr(not(feature = "metrics"), allow(dead_code))]
-pub(crate) struct Source {
-    pub(crate) tallies: Vec<Arc<Tally>>,
-    pub(crate) started: wheelhouse::time::Instant,
-}
-
 #[cfg(not(feature = "metrics"))]
-pub(crate) async fn serve(_: SocketAddr, _: Source) -> Result<SocketAddr, String> {
+pub(crate) async fn serve(_: SocketAddr, _: Rc<Counters>) -> Result<SocketAddr, String> {
     Err("this build has no metrics: build it with `--features metrics`".into())
 }
 
 /// Serves them on the loop of this thread for as long as it runs; gives the address.
 #[cfg(feature = "metrics")]
-pub(crate) async fn serve(address: SocketAddr, source: Source) -> Result<SocketAddr, String> {
-    let explain = |error| format!("cannot listen for `--metrics {address}`: {error}");
-    let listener = wheelhouse::net::TcpListener::bind(address).await.map_err(explain)?;
-    let address = listener.local_addr().map_err(explain)?;
-    drop(wheelhouse::spawn(over_http::accept(listener, std::rc::Rc::new(source))));
-    Ok(address)
+pub(crate) async fn serve(
+    address: SocketAddr,
+    counters: Rc<Counters>,
+) -> Result<SocketAddr, String> {
+    over_http::serve(address, counters)
+        .await
+        .map_err(|error| format!("`--metrics`: {}", crate::listen::explain(&error)))
 }
 
 #[cfg(feature = "metrics")]
 mod over_http {
     use std::convert::Infallible;
+    use std::io;
+    use std::net::SocketAddr;
     use std::pin::Pin;
     use std::rc::Rc;
     use std::task::{Context, Poll};
@@ -70,37 +67,52 @@ mod over_http {
     use hyper::service::service_fn;
     use hyper::{Method, Request, Response, StatusCode};
     use wheelhouse::net::compat::hyper::{HyperIo, HyperTimer};
-    use wheelhouse::net::{TcpListener, TcpStream};
+    use wheelhouse::net::{Connection, Overload, Server};
     use wheelhouse::spawn;
+    use wheelhouse::time::timeout;
 
-    use super::{Source, text};
-    use crate::stats::Totals;
+    use super::text;
+    use crate::server::Counters;
 
     /// Who asks for metrics does so at once.
     const LONGEST_REQUEST: Duration = Duration::from_secs(10);
 
-    pub(super) async fn accept(listener: TcpListener, source: Rc<Source>) {
-        while let Ok((stream, _)) = listener.accept().await {
-            drop(spawn(connection(stream, source.clone())));
-        }
+    /// However it is kept alive, and however slowly the answer is taken.
+    const LONGEST_CONNECTION: Duration = Duration::from_secs(300);
+
+    /// Metrics are for few. The limit keeps open files for those who are to be served.
+    const MOST_CONNECTIONS: usize = 64;
+
+    pub(super) async fn serve(
+        address: SocketAddr,
+        counters: Rc<Counters>,
+    ) -> io::Result<SocketAddr> {
+        let builder = Server::builder().bind(address).max_connections(MOST_CONNECTIONS);
+        let builder = builder.overload(Overload::Shed);
+        let handler = move |connection, _| serve_connection(connection, counters.clone());
+        let server = builder.serve(handler).await?;
+        let address = server.local_addrs()[0];
+        // It serves for as long as the loop runs.
+        drop(spawn(async move { server.wait_closed().await }));
+        Ok(address)
     }
 
-    async fn connection(stream: TcpStream, source: Rc<Source>) {
+    async fn serve_connection(connection: Connection<std::net::TcpStream>, counters: Rc<Counters>) {
         let service = service_fn(|request| {
-            let response = answer(&request, &source);
+            let response = answer(&request, &counters);
             async move { Ok::<_, Infallible>(response) }
         });
         let mut server = http1::Builder::new();
         server.timer(HyperTimer).header_read_timeout(LONGEST_REQUEST);
+        let io = HyperIo::new(connection.into_inner());
         // A client that goes in the middle is its own business.
-        let _ = server.serve_connection(HyperIo::new(stream), service).await;
+        let _ = timeout(LONGEST_CONNECTION, server.serve_connection(io, service)).await;
     }
 
-    fn answer<B>(request: &Request<B>, source: &Source) -> Response<Text> {
+    fn answer<B>(request: &Request<B>, counters: &Counters) -> Response<Text> {
         let (status, body) = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => {
-                let totals = Totals::of(source.tallies.iter().map(|tally| &**tally));
-                (StatusCode::OK, text(&totals, source.started.elapsed()))
+                (StatusCode::OK, text(&counters.totals(), counters.started.elapsed()))
             }
             (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "say GET\n".to_owned()),
             _ => (StatusCode::NOT_FOUND, "the metrics are at /metrics\n".to_owned()),
@@ -139,6 +151,7 @@ mod over_http {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Tally;
 
     #[test]
     fn every_line_is_one_of_the_format() {

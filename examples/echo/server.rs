@@ -5,76 +5,132 @@
 
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::sync::{Arc, mpsc};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use wheelhouse::signal::{Signal, SignalKind, signal};
 use wheelhouse::time::{Instant, sleep_until};
-use wheelhouse::{EventLoop, LoopGroup, RemoteHandle};
+use wheelhouse::{CancelToken, EventLoop, LoopGroup, Metrics, spawn};
 
 use crate::args::Settings;
-use crate::limits::{self, Peers, Places};
-use crate::listen::{self, Bound, Listening};
+use crate::limits;
+use crate::listen;
 use crate::metrics;
 use crate::report::Reports;
-use crate::stats::{Tally, Totals};
-use crate::stop::{Stage, Stop};
+use crate::serving::{Datagrams, Servers};
+use crate::stats::{Tallies, Totals};
 use crate::tls;
-use crate::worker::Worker;
+use crate::worker::Site;
 
 /// Serves until a signal. The error is for the user's eyes.
 pub(crate) fn run(settings: Settings) -> Result<(), String> {
     let open_files = limits::raise_open_files();
     let event_loop =
         EventLoop::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
-    event_loop.block_on(serve(Arc::new(settings), open_files))
+    event_loop.block_on(serve(settings, open_files))
 }
 
-async fn serve(settings: Arc<Settings>, open_files: Option<u64>) -> Result<(), String> {
+async fn serve(settings: Settings, open_files: Option<u64>) -> Result<(), String> {
     // Listened for before anyone is told that the server is there: who starts it may stop it at
     // once.
-    let mut signals =
-        Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let reports = Reports { json: settings.json };
     let acceptor = match &settings.tls {
         Some((certificate, key)) => Some(tls::load(certificate, key)?),
         None => None,
     };
-    let listening = listen::bind_all(&settings.places, settings.loops, acceptor.as_ref())?;
-    let Listening { by_loop, mut announced, paths: _paths } = listening;
+    let mut listening = listen::bind_all(&settings.places, settings.loops)?;
+    let _paths = std::mem::take(&mut listening.paths);
     let group = LoopGroup::new(settings.loops)
         .map_err(|error| format!("cannot start {} loops: {error}", settings.loops))?;
-    let tallies: Vec<_> = (0..settings.loops).map(|_| Arc::new(Tally::default())).collect();
-    let stop = Arc::new(Stop::default());
-    let mut workers = start(&settings, &group, by_loop, &tallies, &stop)?;
-
-    let started = Instant::now();
+    let site = Arc::new(Site { settings, tallies: Tallies::default(), stop: CancelToken::new() });
+    let (servers, datagrams, mut announced) =
+        Servers::start(&site, &group, listening, acceptor).await?;
+    let counters = Rc::new(Counters { site, servers, started: Instant::now() });
+    let settings = &counters.site.settings;
     if let Some(address) = settings.metrics {
-        let source = metrics::Source { tallies: tallies.clone(), started };
-        announced.push(("metrics", metrics::serve(address, source).await?.to_string()));
+        let address = metrics::serve(address, counters.clone()).await?;
+        announced.push(("metrics", address.to_string()));
     }
     reports.listening(&announced).map_err(|error| format!("cannot write to stdout: {error}"))?;
     if settings.stats && !settings.json {
         let limit = open_files.map_or("no limit of".into(), |limit| limit.to_string());
         eprintln!("{} loops, {limit} open files", settings.loops);
     }
-    let mut stats = settings.stats.then(|| Statistics::new(&tallies, reports));
+    let stats = settings.stats.then(|| Statistics::new(&counters, reports));
+    let stage = until_the_end(&counters, &group, datagrams, signals, stats).await?;
+    drop(group);
+    reports.summary(&counters.totals(), counters.started.elapsed());
+    outcome(settings, &counters.totals(), stage)
+}
+
+/// What is served, and what is counted.
+pub(crate) struct Counters {
+    site: Arc<Site>,
+    servers: Servers,
+    pub(crate) started: Instant,
+}
+
+impl Counters {
+    pub(crate) fn totals(&self) -> Totals {
+        self.site.tallies.totals(&self.servers.counts())
+    }
+}
+
+/// How far the stop has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No stop.
+    Running,
+    /// Nobody is accepted; what has arrived is echoed.
+    Draining,
+    /// Whoever is left is cut off.
+    Now,
+}
+
+async fn until_the_end(
+    counters: &Rc<Counters>,
+    group: &LoopGroup,
+    datagrams: Datagrams,
+    mut signals: Signals,
+    mut stats: Option<Statistics<'_>>,
+) -> Result<Stage, String> {
+    let servers = &counters.servers;
+    let mut all_ended = pin!(async {
+        servers.wait_closed().await;
+        for answering in datagrams {
+            let answered = answering.await.map_err(|error| error.to_string())?;
+            answered.map_err(|error| format!("cannot answer datagrams: {error}"))?;
+        }
+        Ok::<_, String>(())
+    });
     let mut stage = Stage::Running;
     loop {
-        match next(&mut workers, &mut signals, &mut stats).await {
-            Next::Over => break,
-            Next::Dump => dump(&group, &tallies, started).await,
+        match next(all_ended.as_mut(), &mut signals, &mut stats).await {
+            Next::Over(ended) if stage != Stage::Running => return ended.map(|()| stage),
+            Next::Over(ended) => {
+                return ended.and(Err("no listener is left that could accept".into()));
+            }
+            Next::Dump => dump(counters, group).await,
+            Next::Stop if stage == Stage::Running => {
+                stage = Stage::Draining;
+                servers.close();
+                counters.site.stop.cancel();
+                let counters = counters.clone();
+                // A task of its own, so that signals are heard meanwhile.
+                drop(spawn(async move {
+                    counters.servers.drain(counters.site.settings.grace).await;
+                }));
+            }
             Next::Stop => {
-                stage = if stage == Stage::Running { Stage::Draining } else { Stage::Now };
-                stop.set(stage);
+                stage = Stage::Now;
+                servers.abort();
             }
         }
     }
-    drop(group);
-    let totals = Totals::of(tallies.iter().map(|tally| &**tally));
-    reports.summary(&totals, started.elapsed());
-    outcome(&settings, &totals, stage)
 }
 
 fn outcome(settings: &Settings, totals: &Totals, stage: Stage) -> Result<(), String> {
@@ -92,53 +148,25 @@ fn outcome(settings: &Settings, totals: &Totals, stage: Stage) -> Result<(), Str
 }
 
 /// What has been done, and what every task waits for, on stderr.
-async fn dump(group: &LoopGroup, tallies: &[Arc<Tally>], started: Instant) {
-    let totals = Totals::of(tallies.iter().map(|tally| &**tally));
-    let mut text = format!("wheelhouse-echo: {}\n", totals.summary(started.elapsed()));
+async fn dump(counters: &Counters, group: &LoopGroup) {
+    let totals = counters.totals();
+    let mut text = format!("wheelhouse-echo: {}\n", totals.summary(counters.started.elapsed()));
     for handle in group.handles() {
         // A loop that has ended has no tasks.
-        if let Ok(tree) = handle.dump().await {
-            text.push_str(&format!("{tree}\n"));
+        if let (Ok(tree), Ok(metrics)) = (handle.dump().await, handle.metrics().await) {
+            let Metrics { tasks, timers, sources, .. } = metrics;
+            text.push_str(&format!(
+                "{tree}in its tables: {tasks} tasks, {timers} timers, {sources} descriptors\n"
+            ));
         }
     }
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Starts a worker on each loop; they accept when this returns.
-fn start(
-    settings: &Arc<Settings>,
-    group: &LoopGroup,
-    by_loop: Vec<Vec<Bound>>,
-    tallies: &[Arc<Tally>],
-    stop: &Arc<Stop>,
-) -> Result<Vec<RemoteHandle<()>>, String> {
-    let places = Places::new(settings.max_connections);
-    let peers = settings.max_per_peer.map(Peers::new);
-    let mut workers = Vec::new();
-    for (index, bound) in by_loop.into_iter().enumerate() {
-        let (listening, wait) = mpsc::channel();
-        let (tally, places, stop) = (tallies[index].clone(), places.clone(), stop.clone());
-        let (peers, settings) = (peers.clone(), settings.clone());
-        workers.push(group.handle(index).spawn(move || async move {
-            match listen::open(bound) {
-                Ok(doors) => {
-                    let _ = listening.send(Ok(()));
-                    Worker::new(tally, places, peers, settings).serve(doors, stop).await;
-                }
-                Err(problem) => {
-                    let _ = listening.send(Err(problem));
-                }
-            }
-        }));
-        wait.recv().map_err(|_| format!("loop {index} ended before it listened"))??;
-    }
-    Ok(workers)
-}
-
 /// What happens next.
 enum Next {
-    /// All workers are done.
-    Over,
+    /// Nobody serves any more.
+    Over(Result<(), String>),
     /// A signal asks for an end.
     Stop,
     /// A signal asks what is going on.
@@ -147,14 +175,13 @@ enum Next {
 
 /// Waits for it, and prints statistics meanwhile.
 async fn next(
-    workers: &mut Vec<RemoteHandle<()>>,
+    mut all_ended: Pin<&mut impl Future<Output = Result<(), String>>>,
     signals: &mut Signals,
     stats: &mut Option<Statistics<'_>>,
 ) -> Next {
     poll_fn(|cx| {
-        workers.retain_mut(|worker| std::pin::Pin::new(worker).poll(cx).is_pending());
-        if workers.is_empty() {
-            return Poll::Ready(Next::Over);
+        if let Poll::Ready(ended) = all_ended.as_mut().poll(cx) {
+            return Poll::Ready(Next::Over(ended));
         }
         if let Some(stats) = stats {
             stats.poll(cx);
@@ -192,7 +219,7 @@ impl Signals {
 
 /// Prints a line a second.
 struct Statistics<'a> {
-    tallies: &'a [Arc<Tally>],
+    counters: &'a Counters,
     reports: Reports,
     before: Totals,
     printed: Instant,
@@ -200,19 +227,19 @@ struct Statistics<'a> {
 }
 
 impl<'a> Statistics<'a> {
-    fn new(tallies: &'a [Arc<Tally>], reports: Reports) -> Statistics<'a> {
+    fn new(counters: &'a Counters, reports: Reports) -> Statistics<'a> {
         let printed = Instant::now();
         let next = sleep_until(printed + SECOND);
-        Statistics { tallies, reports, before: Totals::default(), printed, next }
+        Statistics { counters, reports, before: Totals::default(), printed, next }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) {
-        while std::pin::Pin::new(&mut self.next).poll(cx).is_ready() {
+        while Pin::new(&mut self.next).poll(cx).is_ready() {
             let now = Instant::now();
-            let totals = Totals::of(self.tallies.iter().map(|tally| &**tally));
+            let totals = self.counters.totals();
             self.reports.stats(&totals, &self.before, now.duration_since(self.printed));
             (self.before, self.printed) = (totals, now);
-            std::pin::Pin::new(&mut self.next).reset(now + SECOND);
+            Pin::new(&mut self.next).reset(now + SECOND);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What is counted, and the lines that say it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use wheelhouse::net::Counts;
 
 /// The counters of one loop. Only its thread writes them and any may read, so a plain load and
 /// store make an addition: no locked instruction a message. Aligned so that no two loops share a
@@ -17,7 +20,6 @@ pub(crate) struct Tally {
     idle: AtomicU64,
     cut: AtomicU64,
     limited: AtomicU64,
-    turned_away: AtomicU64,
 }
 
 /// How a connection ended.
@@ -57,10 +59,28 @@ impl Tally {
             End::Cut => add(&self.cut, 1),
         }
     }
+}
 
-    /// A peer has as many connections as it may, and wanted one more.
-    pub(crate) fn turned_away(&self) {
-        add(&self.turned_away, 1);
+/// The counters of all loops; a loop adds its own.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies(Mutex<Vec<Arc<Tally>>>);
+
+impl Tallies {
+    pub(crate) fn add(&self) -> Arc<Tally> {
+        let tally = Arc::<Tally>::default();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(tally.clone());
+        tally
+    }
+
+    /// All that is counted, `servers` being what the runtime's servers count.
+    pub(crate) fn totals(&self, servers: &[Counts]) -> Totals {
+        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = Totals::of(tallies.iter().map(|tally| &**tally));
+        for counts in servers {
+            totals.turned_away += counts.refused;
+            totals.accept_errors += counts.errors;
+        }
+        totals
     }
 }
 
@@ -81,6 +101,7 @@ pub(crate) struct Totals {
     pub(crate) cut: u64,
     pub(crate) limited: u64,
     pub(crate) turned_away: u64,
+    pub(crate) accept_errors: u64,
 }
 
 impl Totals {
@@ -97,7 +118,6 @@ impl Totals {
             totals.idle += tally.idle.load(Ordering::Relaxed);
             totals.cut += tally.cut.load(Ordering::Relaxed);
             totals.limited += tally.limited.load(Ordering::Relaxed);
-            totals.turned_away += tally.turned_away.load(Ordering::Relaxed);
         }
         totals
     }
@@ -140,7 +160,7 @@ impl Totals {
     }
 
     /// Every count, its name for programs, and what it is.
-    pub(crate) fn named(&self) -> [(&'static str, u64, &'static str); 10] {
+    pub(crate) fn named(&self) -> [(&'static str, u64, &'static str); 11] {
         [
             ("connections_open", self.opened.saturating_sub(self.closed), "open connections"),
             ("connections", self.opened, "connections accepted"),
@@ -152,6 +172,11 @@ impl Totals {
             ("limited", self.limited, "connections closed at the limit of bytes"),
             ("turned_away", self.turned_away, "connections beyond what a peer may have"),
             ("cut", self.cut, "connections cut at the stop"),
+            (
+                "accept_errors",
+                self.accept_errors,
+                "failures to accept, for want of open files, say",
+            ),
         ]
     }
 
@@ -170,6 +195,7 @@ impl Totals {
             (self.limited, "closed at the limit of bytes"),
             (self.turned_away, "turned away"),
             (self.cut, "cut"),
+            (self.accept_errors, "failures to accept"),
         ] {
             if count > 0 {
                 line.push_str(&format!("; {count} {what}"));
@@ -212,7 +238,7 @@ mod tests {
             now.json_summary(Duration::from_millis(1500)),
             "{\"event\":\"end\",\"seconds\":1.500,\"connections_open\":1,\"connections\":2,\
              \"messages\":2,\"bytes\":128,\"closed\":1,\"idle\":1,\"failed\":0,\"limited\":0,\
-             \"turned_away\":0,\"cut\":0}"
+             \"turned_away\":0,\"cut\":0,\"accept_errors\":0}"
         );
         let line = now.json_line(&before, Duration::from_secs(2));
         assert!(line.contains("\"messages_per_second\":1.0,\"bytes_per_second\":64.0"), "{line}");

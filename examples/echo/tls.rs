@@ -6,17 +6,19 @@
 use std::path::Path;
 use std::rc::Rc;
 
-use wheelhouse::net::TcpStream;
+use wheelhouse::net;
 
-use crate::limits::Place;
 use crate::worker::Worker;
 
 pub(crate) use self::chosen::Acceptor;
 
 /// Shakes hands, then serves. A client that has not done so at the stop has sent nothing to echo.
-pub(crate) async fn serve(stream: TcpStream, acceptor: Acceptor, worker: Rc<Worker>, place: Place) {
-    acceptor.serve(stream, worker, place).await;
+pub(crate) async fn serve(client: Client, acceptor: Acceptor, worker: Rc<Worker>) {
+    acceptor.serve(client, worker).await;
 }
+
+/// As the server gives it.
+pub(crate) type Client = net::Connection<std::net::TcpStream>;
 
 /// The acceptor for a certificate chain and its key. The error is for the user's eyes.
 pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Acceptor, String> {
@@ -25,22 +27,18 @@ pub(crate) fn load(certificate: &Path, key: &Path) -> Result<Acceptor, String> {
 
 #[cfg(feature = "tls")]
 mod chosen {
-    use std::future::{Future, poll_fn};
     use std::path::Path;
-    use std::pin::pin;
     use std::rc::Rc;
     use std::sync::Arc;
-    use std::task::Poll;
     use std::time::Duration;
 
     use wheelhouse::net::TcpStream;
     use wheelhouse::time::timeout;
     use wheelhouse_tls::{TlsAcceptor, TlsStream, certs_from_pem, key_from_pem, server_config};
 
+    use super::Client;
     use crate::connection::{Connection, Wire};
-    use crate::limits::Place;
     use crate::stats::End;
-    use crate::stop::Stage;
     use crate::worker::{Member, Worker};
 
     /// A handshake takes a moment, or the client is not one.
@@ -64,20 +62,19 @@ mod chosen {
             Ok(Acceptor(TlsAcceptor::new(Arc::new(config))))
         }
 
-        pub(super) async fn serve(self, stream: TcpStream, worker: Rc<Worker>, place: Place) {
-            let mut member = Member::new(&worker);
-            let mut handshake = pin!(timeout(LONGEST_HANDSHAKE, self.0.accept(stream)));
-            let accepted = poll_fn(|cx| {
-                member.register(cx);
-                if worker.stage.get() != Stage::Running {
-                    return Poll::Ready(None);
+        pub(super) async fn serve(self, client: Client, worker: Rc<Worker>) {
+            let mut member = Member::new(worker);
+            // Dropped in the middle, it had nothing to lose.
+            member.end = Some(End::Done);
+            let closing = client.closing().clone();
+            let handshake = timeout(LONGEST_HANDSHAKE, self.0.accept(client.into_inner()));
+            match closing.run_until_cancelled(handshake).await {
+                None => {}
+                Some(Ok(Ok(stream))) => {
+                    member.end = None;
+                    Connection::new(stream, closing, member).await;
                 }
-                handshake.as_mut().poll(cx).map(Some)
-            });
-            match accepted.await {
-                None => member.ended(End::Done),
-                Some(Ok(Ok(stream))) => Connection::new(stream, worker, member, place).await,
-                Some(_) => member.ended(End::Failed),
+                Some(_) => member.end = Some(End::Failed),
             }
         }
     }
@@ -88,9 +85,7 @@ mod chosen {
     use std::path::Path;
     use std::rc::Rc;
 
-    use wheelhouse::net::TcpStream;
-
-    use crate::limits::Place;
+    use super::Client;
     use crate::worker::Worker;
 
     /// There is none.
@@ -102,7 +97,7 @@ mod chosen {
             Err("this build has no TLS: build it with `--features tls`".into())
         }
 
-        pub(super) async fn serve(self, _: TcpStream, _: Rc<Worker>, _: Place) {
+        pub(super) async fn serve(self, _: Client, _: Rc<Worker>) {
             match self {}
         }
     }

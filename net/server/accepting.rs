@@ -8,13 +8,13 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wheelhouse_runtime::{CancelToken, spawn, task};
+use wheelhouse_runtime::{spawn, task};
 
 use crate::accept::is_of_one_connection;
 use crate::listener::{Accepted, ListenerSocket};
 use crate::server::connection::Connection;
 use crate::server::control::{Control, End, Overload, Refusal};
-use crate::server::reserve::Reserve;
+use crate::server::reserve::{Relief, Reserve};
 use crate::server::seat::{Handled, ListenerSeat, Seat};
 use crate::transport::{Accepting, Transport};
 
@@ -27,14 +27,16 @@ pub(crate) type AddressOf<L> = <<L as Accepting>::Stream as Transport>::Address;
 struct AcceptLoop<L: Accepting, F> {
     listener: ListenerSocket<L>,
     seat: ListenerSeat<AddressOf<L>>,
+    /// Which one of the server's it is.
+    index: usize,
     handler: Rc<F>,
 }
 
-/// Starts to accept on the loop of this thread.
+/// Starts to accept on the loop of this thread; `at` is which loop that is, and which listener on it.
 pub(crate) fn start<L, F, H>(
     control: &Arc<Control<AddressOf<L>>>,
     listener: ListenerSocket<L>,
-    loop_index: usize,
+    at: (usize, usize),
     handler: Rc<F>,
 ) -> io::Result<()>
 where
@@ -42,11 +44,12 @@ where
     F: Fn(Connection<L::Stream>, AddressOf<L>) -> H + 'static,
     H: Future<Output: Handled> + 'static,
 {
+    let (loop_index, index) = at;
     let address = listener.local_addr()?;
     let name = format!("accept on {address:?}");
     let number = control.add_listener(address, loop_index);
     let seat = ListenerSeat { control: control.clone(), number };
-    let accepting = AcceptLoop { listener, seat, handler };
+    let accepting = AcceptLoop { listener, seat, index, handler };
     // It ends by itself; a panic in it would be a bug of ours, and is reported.
     drop(task::Builder::new().name(name).spawn(accepting.run()));
     Ok(())
@@ -85,12 +88,13 @@ where
             control.room().await;
         }
         let relieve = || {
-            let is_shed = reserve.as_mut().is_some_and(|reserve| reserve.shed(&self.listener));
+            let shed = |reserve: &mut Reserve| reserve.shed(&self.listener);
+            let relief = reserve.as_mut().map_or(Relief::None, shed);
             control.count(self.seat.number, |counts| {
-                counts.errors += u64::from(!is_shed);
-                counts.shed += u64::from(is_shed);
+                counts.errors += u64::from(relief == Relief::None);
+                counts.shed += u64::from(relief == Relief::Shed);
             });
-            is_shed
+            relief != Relief::None
         };
         self.listener.accept_relieved(relieve).await
     }
@@ -122,7 +126,8 @@ where
         };
         let seat = Seat { control: control.clone(), number, end: None };
         let (stream, peer) = accepted.take()?;
-        let task = spawn(handle(self.handler.clone(), stream, peer, closing, seat));
+        let connection = Connection::new(stream, closing, self.index);
+        let task = spawn(handle(self.handler.clone(), connection, peer, seat));
         control.is_task(number, task.abort_handle());
         None
     }
@@ -148,20 +153,15 @@ where
 }
 
 /// The task of a connection.
-async fn handle<S, A, F, H>(
-    handler: Rc<F>,
-    stream: crate::stream::StreamSocket<S>,
-    peer: A,
-    closing: CancelToken,
-    mut seat: Seat<A>,
-) where
+async fn handle<S, A, F, H>(handler: Rc<F>, connection: Connection<S>, peer: A, mut seat: Seat<A>)
+where
     S: Transport,
     A: Clone + std::fmt::Debug + 'static,
     F: Fn(Connection<S>, A) -> H,
     H: Future<Output: Handled>,
 {
     let told = peer.clone();
-    let handled = handler(Connection::new(stream, closing), peer).await;
+    let handled = handler(connection, peer).await;
     seat.end = Some(match handled.failure() {
         None => End::Done,
         Some(error) => {

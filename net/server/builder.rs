@@ -25,6 +25,7 @@ use crate::platform;
 use crate::server::accepting::{self, AddressOf};
 use crate::server::connection::Connection;
 use crate::server::control::{Control, Limits, Overload};
+use crate::server::room::ConnectionLimit;
 use crate::server::seat::Handled;
 use crate::server::serving::Server;
 use crate::transport::Accepting;
@@ -131,13 +132,18 @@ impl<L: Accepting + From<OwnedFd>> ServerBuilder<L> {
     ///
     /// If it is 0.
     #[track_caller]
-    pub fn max_connections(mut self, connections: usize) -> ServerBuilder<L> {
+    pub fn max_connections(self, connections: usize) -> ServerBuilder<L> {
         assert!(
             connections > 0,
             "`ServerBuilder::max_connections` was called with 0: a server that takes nobody serves \
              nobody. Without a limit, leave it out."
         );
-        self.limits.connections = Some(connections);
+        self.connection_limit(&ConnectionLimit::new(connections))
+    }
+
+    /// As [`max_connections`](Self::max_connections), with a limit that other servers share.
+    pub fn connection_limit(mut self, limit: &ConnectionLimit) -> ServerBuilder<L> {
+        self.limits.connections = Some(limit.clone());
         self
     }
 
@@ -186,7 +192,7 @@ impl<L: Accepting + From<OwnedFd>> ServerBuilder<L> {
     {
         self.expect_listeners("serve");
         async move {
-            let limits = self.limits;
+            let limits = self.limits.clone();
             let listeners = self.listen(1).await?;
             let control = Arc::new(Control::new(limits));
             let server = Server::new(control.clone());
@@ -224,7 +230,7 @@ impl<L: Accepting + From<OwnedFd>> ServerBuilder<L> {
         self.expect_listeners("serve_on");
         let handles: Vec<_> = group.handles().collect();
         async move {
-            let limits = self.limits;
+            let limits = self.limits.clone();
             let listeners = self.listen(handles.len()).await?;
             let control = Arc::new(Control::new(limits));
             // Dropped on an error, it closes what was begun.
@@ -280,9 +286,9 @@ where
     F: Fn(Connection<L::Stream>, AddressOf<L>) -> H + 'static,
     H: Future<Output: Handled> + 'static,
 {
-    listeners.into_iter().try_for_each(|listener| {
+    listeners.into_iter().enumerate().try_for_each(|(index, listener)| {
         let listener = ListenerSocket::from_std(listener)?;
-        accepting::start(control, listener, loop_index, handler.clone())
+        accepting::start(control, listener, (loop_index, index), handler.clone())
     })
 }
 

@@ -39,16 +39,28 @@ use crate::transport::Transport;
 pub struct Connection<S: Transport> {
     stream: StreamSocket<S>,
     closing: CancelToken,
+    listener_index: usize,
 }
 
 impl<S: Transport> Connection<S> {
-    pub(crate) fn new(stream: StreamSocket<S>, closing: CancelToken) -> Connection<S> {
-        Connection { stream, closing }
+    pub(crate) fn new(
+        stream: StreamSocket<S>,
+        closing: CancelToken,
+        listener_index: usize,
+    ) -> Connection<S> {
+        Connection { stream, closing, listener_index }
     }
 
     /// Cancelled when the server asks its clients to end.
     pub fn closing(&self) -> &CancelToken {
         &self.closing
+    }
+
+    /// By which of the server's listeners it came: its place in
+    /// [`Server::local_addrs`](crate::Server::local_addrs), in the order of `bind` and `listener`.
+    /// For a server that speaks TLS on one address and not on the other.
+    pub fn listener_index(&self) -> usize {
+        self.listener_index
     }
 
     /// The bare stream, to be split or wrapped. Take a clone of [`closing`](Self::closing) before.

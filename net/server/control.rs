@@ -17,6 +17,7 @@ use wheelhouse_runtime::task::AbortHandle;
 use wheelhouse_runtime::time::Instant;
 
 use crate::server::reports::{Counts, ListenerStats, Straggler};
+use crate::server::room::{ConnectionLimit, Place};
 
 /// What a server does with connections that it has no room for: because of
 /// [`max_connections`](crate::ServerBuilder::max_connections), or because descriptors have run out.
@@ -30,9 +31,9 @@ pub enum Overload {
     Shed,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
-    pub(crate) connections: Option<usize>,
+    pub(crate) connections: Option<ConnectionLimit>,
     pub(crate) per_peer: Option<usize>,
     pub(crate) overload: Overload,
 }
@@ -58,7 +59,7 @@ pub(crate) struct State<A> {
     peers: HashMap<IpAddr, usize>,
     /// Asks those who are connected to end.
     asking: CancelToken,
-    /// Who waits for room, or for members to go.
+    /// Who waits for members to go.
     waiting: Vec<Waker>,
 }
 
@@ -67,6 +68,8 @@ struct Member<A> {
     listener: usize,
     since: Instant,
     task: Option<AbortHandle>,
+    /// Given back with this, outside the lock.
+    _place: Option<Place>,
 }
 
 /// How a handler has ended.
@@ -136,20 +139,20 @@ impl<A: Any + Clone> Control<A> {
     pub(crate) fn let_in(&self, listener: usize, peer: &A) -> Result<(u64, CancelToken), Refusal> {
         let since = Instant::now();
         let key = key_of(peer);
+        let limit = self.limits.connections.as_ref();
+        let place = limit.map(|limit| limit.take().ok_or(Refusal::Full)).transpose()?;
         let mut state = self.lock();
-        if self.limits.connections.is_some_and(|most| state.members.len() >= most) {
-            return Err(Refusal::Full);
-        }
         if let (Some(most), Some(key)) = (self.limits.per_peer, key) {
             let there = state.peers.entry(key).or_default();
             if *there >= most {
+                drop(state);
                 return Err(Refusal::TooManyOfPeer);
             }
             *there += 1;
         }
         state.last_number += 1;
         let number = state.last_number;
-        let member = Member { peer: peer.clone(), listener, since, task: None };
+        let member = Member { peer: peer.clone(), listener, since, task: None, _place: place };
         state.members.insert(number, member);
         let counts = &mut state.listeners[listener].counts;
         counts.accepted += 1;
@@ -212,8 +215,8 @@ impl<A: Any + Clone> Control<A> {
     /// Waits until there is room. While there is none nobody accepts, and a loop that waits for a
     /// client holds no room that another loop could use. Cancel safe.
     pub(crate) async fn room(&self) {
-        if let Some(most) = self.limits.connections {
-            self.until(|state| state.members.len() < most).await;
+        if let Some(limit) = &self.limits.connections {
+            limit.vacancy().await;
         }
     }
 

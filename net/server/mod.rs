@@ -7,5 +7,6 @@ pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod reports;
 pub(crate) mod reserve;
+pub(crate) mod room;
 pub(crate) mod seat;
 pub(crate) mod serving;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
@@ -42,6 +43,8 @@ pub struct CancelToken {
 }
 
 struct Node {
+    /// Set under the lock, and never unset: whoever only asks takes no lock.
+    is_cancelled: AtomicBool,
     state: Mutex<State>,
     /// Kept alive by its children, so that a request passes through a token that nobody holds any
     /// more.
@@ -52,7 +55,6 @@ struct Node {
 
 #[derive(Default)]
 struct State {
-    is_cancelled: bool,
     waiting: Waiting,
     /// In the order in which they were made.
     children: BTreeMap<u64, Weak<Node>>,
@@ -69,7 +71,7 @@ impl CancelToken {
     pub fn child(&self) -> CancelToken {
         let parent = &self.node;
         let mut state = parent.lock();
-        if state.is_cancelled {
+        if parent.is_cancelled() {
             drop(state);
             return CancelToken { node: Arc::new(Node::new(None, 0, true)) };
         }
@@ -88,7 +90,7 @@ impl CancelToken {
         let mut to_wake = Vec::new();
         while let Some(node) = to_cancel.pop_front() {
             let mut state = node.lock();
-            state.is_cancelled = true;
+            node.is_cancelled.store(true, Ordering::Release);
             to_wake.extend(state.waiting.take());
             let children = std::mem::take(&mut state.children);
             drop(state);
@@ -98,9 +100,10 @@ impl CancelToken {
         wake_all(to_wake.into_iter());
     }
 
-    /// Whether it was cancelled.
+    /// Whether it was cancelled. It takes no lock, and may be asked as often as one likes.
+    #[inline]
     pub fn is_cancelled(&self) -> bool {
-        self.node.lock().is_cancelled
+        self.node.is_cancelled()
     }
 
     /// Waits until it is cancelled. The future holds the token, borrows nothing, and is cancel
@@ -143,8 +146,13 @@ impl CancelToken {
 
 impl Node {
     fn new(parent: Option<Arc<Node>>, number: u64, is_cancelled: bool) -> Node {
-        let state = State { is_cancelled, ..State::default() };
-        Node { state: Mutex::new(state), parent, number }
+        let is_cancelled = AtomicBool::new(is_cancelled);
+        Node { is_cancelled, state: Mutex::default(), parent, number }
+    }
+
+    #[inline]
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -196,7 +204,7 @@ impl Future for Cancelled {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let state = this.token.node.lock();
-        if state.is_cancelled {
+        if this.token.is_cancelled() {
             return Poll::Ready(());
         }
         if state.waiting.holds(&this.place, cx.waker()) {
@@ -205,7 +213,7 @@ impl Future for Cancelled {
         drop(state);
         let waker = cx.waker().clone();
         let mut state = this.token.node.lock();
-        if state.is_cancelled {
+        if this.token.is_cancelled() {
             drop(state);
             return Poll::Ready(());
         }

@@ -205,6 +205,7 @@ pub(crate) const NET: &[Layer] = &[
         files: &[
             "server/connection.rs",
             "server/reports.rs",
+            "server/room.rs",
             "server/control.rs",
             "server/reserve.rs",
             "server/seat.rs",

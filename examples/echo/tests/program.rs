@@ -192,7 +192,7 @@ fn an_address_in_use_is_said_so() {
         let (code, out, text) = run(&format!("--tcp {address} {loops}"));
         assert_eq!((code, out.as_str()), (Some(1), ""), "{text}");
         assert!(
-            text.contains(&format!("cannot listen on tcp {address}")) && text.contains("port 0"),
+            text.contains(&format!("cannot listen on {address}")) && text.contains("port 0"),
             "{text}"
         );
     }

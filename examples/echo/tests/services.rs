@@ -279,7 +279,7 @@ fn sigusr1_says_what_is_going_on_and_ends_nothing() {
     echo.signal(Signal::TERM);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("connection.rs") || rest.contains("worker.rs"), "{rest}");
+    assert!(rest.contains("accept on 127.0.0.1:") && rest.contains("in its tables: "), "{rest}");
     assert!(rest.contains("waits to read descriptor"), "{rest}");
     assert_eq!(echo.child.wait().unwrap().code(), Some(0));
 }

@@ -1,8 +1,9 @@
 //! A soak: mixed clients, polite and not, against the real program for a while, and nothing that it holds may grow.
 //!
 //! Some seconds by default; `SOAK_SECONDS=600 cargo test -p wheelhouse-echo --test soak -- --nocapture` is the long
-//! form. What is watched is what a leak would show in: resident memory, open descriptors, and at the end the program's
-//! own count of what was cut. The clients run on a loop of this process, whose tables must be empty afterwards.
+//! form. What is watched is what a leak would show in: resident memory, open descriptors, and the tables of the
+//! program's loops, which it tells when a signal asks for them; and at the end its own count of what was cut. The
+//! clients run on a loop of this process, whose tables must be empty afterwards.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -10,6 +11,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,8 +23,14 @@ use wheelhouse::time::{sleep, timeout};
 /// Short enough that idle clients are closed by the dozen in a short soak.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(400);
 
+const LOOPS: usize = 2;
+
 /// Clients at once.
 const CLIENTS: usize = 48;
+
+/// What a connection has in a loop's tables at most: its task, its timer, its descriptor. One that
+/// was aborted may be there for a moment beside the next one of its client.
+const ENTRIES: usize = CLIENTS * 2 * 3;
 
 /// What the program may have grown by between the middle and the end: allocators keep some.
 const GROWTH_KIB: u64 = 2048;
@@ -32,12 +41,39 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Echo {
     child: Child,
     address: SocketAddr,
+    said: Arc<Said>,
+}
+
+/// What it has said on stderr; a thread reads it.
+#[derive(Default)]
+struct Said {
+    /// Of all tasks, timers and descriptors in the tables of its loops, as often as it was asked.
+    tables: Mutex<Vec<usize>>,
+    /// All but the tasks, of which there are many.
+    text: Mutex<String>,
+}
+
+impl Said {
+    fn listen(self: Arc<Said>, stderr: impl Read) {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if let Some(tables) = line.strip_prefix("in its tables: ") {
+                let numbers = tables.split(' ').filter_map(|word| word.parse::<usize>().ok());
+                self.tables.lock().unwrap().push(numbers.sum());
+            } else if !line.starts_with([' ', '(']) && !line.starts_with("loop ") {
+                let mut text = self.text.lock().unwrap();
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
+    }
 }
 
 impl Echo {
     fn start() -> Echo {
-        let line =
-            format!("--tcp 127.0.0.1:0 --loops 2 --idle-timeout {}ms", IDLE_TIMEOUT.as_millis());
+        let line = format!(
+            "--tcp 127.0.0.1:0 --loops {LOOPS} --idle-timeout {}ms",
+            IDLE_TIMEOUT.as_millis()
+        );
         let mut child = Command::new(env!("CARGO_BIN_EXE_wheelhouse-echo"))
             .args(line.split_whitespace())
             .stdin(Stdio::null())
@@ -48,7 +84,29 @@ impl Echo {
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let address = first.trim().strip_prefix("listening tcp ").unwrap().parse().unwrap();
-        Echo { child, address }
+        let said = Arc::<Said>::default();
+        let (listener, stderr) = (said.clone(), child.stderr.take().unwrap());
+        thread::spawn(move || listener.listen(stderr));
+        Echo { child, address, said }
+    }
+
+    /// What is in the tables of all loops, the loops one after the other.
+    fn tables(&self) -> Vec<usize> {
+        let before = self.said.tables.lock().unwrap().len();
+        self.signal(Signal::USR1);
+        let asked = Instant::now();
+        loop {
+            let tables = self.said.tables.lock().unwrap()[before..].to_vec();
+            if tables.len() == LOOPS {
+                return tables;
+            }
+            assert!(asked.elapsed() < PATIENCE, "it does not answer a signal");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     fn held(&self) -> Held {
@@ -56,15 +114,15 @@ impl Echo {
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         let resident_kib = resident.trim().trim_end_matches(" kB").parse().unwrap();
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count();
-        Held { resident_kib, descriptors }
+        Held { resident_kib, descriptors, tables: self.tables().iter().sum() }
     }
 
     /// Stops it; the exit code and what it said.
     fn stop(mut self) -> (Option<i32>, String) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        (self.child.wait().unwrap().code(), text)
+        self.signal(Signal::TERM);
+        let code = self.child.wait().unwrap().code();
+        let text = self.said.text.lock().unwrap().clone();
+        (code, text)
     }
 }
 
@@ -80,6 +138,7 @@ impl Drop for Echo {
 struct Held {
     resident_kib: u64,
     descriptors: usize,
+    tables: usize,
 }
 
 /// How often each kind of client came and went.
@@ -217,11 +276,16 @@ async fn client(address: SocketAddr, seed: u64, end: Instant, counts: Rc<Counts>
     }
 }
 
-/// Looks at what the program holds, four times a second.
+/// Looks at what the program holds, four times a second, and stops and continues it now and then.
 async fn watch(echo: &Echo, end: Instant, seen: &RefCell<Vec<Held>>) {
     while Instant::now() < end {
         sleep(Duration::from_millis(250)).await;
         seen.borrow_mut().push(echo.held());
+        if seen.borrow().len() % 16 == 0 {
+            echo.signal(Signal::STOP);
+            sleep(Duration::from_millis(20)).await;
+            echo.signal(Signal::CONT);
+        }
     }
 }
 
@@ -261,16 +325,26 @@ fn nothing_grows_under_mixed_clients() {
     );
 
     let settled = Instant::now() + PATIENCE;
-    while echo.held().descriptors > before.descriptors && Instant::now() < settled {
-        std::thread::sleep(Duration::from_millis(50));
+    let is_over =
+        |held: Held| (held.descriptors, held.tables) <= (before.descriptors, before.tables);
+    while !is_over(echo.held()) && Instant::now() < settled {
+        thread::sleep(Duration::from_millis(50));
     }
     let after = echo.held();
     let (first, second) = seen.split_at(seen.len() / 2);
     let (middle, last) = (highest_resident(first), highest_resident(second));
+    let highest = |seen: &[Held]| seen.iter().map(|held| held.tables).max().unwrap_or(0);
     println!(
-        "{counts:?}\nresident KiB: {} at first, {middle} and {last} at most in each half",
-        before.resident_kib
+        "{counts:?}\nresident KiB: {} at first, {middle} and {last} at most in each half\n\
+         in the tables: {} at first, {} and {} at most in each half, {} at the end",
+        before.resident_kib,
+        before.tables,
+        highest(first),
+        highest(second),
+        after.tables
     );
+    assert_eq!(after.tables, before.tables, "the tables of its loops are not empty again");
+    assert!(highest(&seen) <= before.tables + ENTRIES, "more in the tables than clients make");
     assert_eq!(after.descriptors, before.descriptors, "descriptors are left open");
     assert!(last <= middle + GROWTH_KIB, "resident memory grew from {middle} to {last} KiB");
 
