@@ -181,7 +181,9 @@ fn statistics_come_every_second_on_stderr() {
     let mut lines = BufReader::new(echo.child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.next().unwrap().contains("open files"));
     let line = lines.next().unwrap();
-    assert!(line.starts_with("1 connections  1 messages/s  64 B/s  total 1 messages"), "{line}");
+    // A busy machine makes a second longer.
+    assert!(line.starts_with("1 connections  1 messages/s  "), "{line}");
+    assert!(line.ends_with(" B/s  total 1 messages, 1 connections"), "{line}");
 }
 
 #[test]
