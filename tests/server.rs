@@ -430,6 +430,31 @@ fn an_address_that_is_taken_is_named() {
     });
 }
 
+/// On its own an address of IPv6 may take IPv4's clients as well, and nothing else can then be bound
+/// to the port.
+#[test]
+fn both_families_can_share_a_port() {
+    let Ok(probe) = std::net::TcpListener::bind("[::]:0") else {
+        eprintln!("SKIPPED: there is no IPv6 here");
+        return;
+    };
+    let port = probe.local_addr().unwrap().port();
+    drop(probe);
+    run(async {
+        let builder = Server::builder().bind(("::", port)).bind(("0.0.0.0", port));
+        let server = builder.serve(|conn, _| echo(conn)).await.unwrap();
+        for host in ["127.0.0.1", "::1"] {
+            let client = TcpStream::connect((host, port)).await.unwrap();
+            assert!(is_served(&client).await);
+        }
+        let rows =
+            server.stats().listeners.iter().map(|row| row.counts.accepted).collect::<Vec<_>>();
+        assert_eq!(rows, [1, 1]);
+        server.close();
+        server.wait_closed().await;
+    });
+}
+
 #[test]
 fn misuse_is_told() {
     assert_eq!(

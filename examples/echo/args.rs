@@ -223,6 +223,7 @@ fn path(parser: &mut lexopt::Parser, option: &str) -> Result<PathBuf, String> {
 fn unix(path: PathBuf) -> Result<Place, String> {
     match path.as_os_str().as_bytes() {
         [] => Err("`--unix` needs a path".into()),
+        [b'@'] => Err("`--unix @` needs a name behind the @".into()),
         [b'@', name @ ..] => {
             let marked = [&[0], name].concat();
             Ok(Place::Unix(OsString::from_vec(marked).into()))

@@ -98,6 +98,7 @@ fn a_wrong_line_is_answered_with_what_to_do() {
     says("--tls-key k", "needs `--tls-cert FILE`");
     says("--tls-cert c --tls-key k", "is for `--tls ADDR`");
     says("--unix", "`--unix` needs a value");
+    says("--unix @", "needs a name behind the @");
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(crate) struct Connection<S> {
     /// Wakes the task then; made in the first poll that waits.
     asked: Option<Cancelled>,
     is_draining: bool,
+    /// Something moved since the stop began.
+    is_busy: bool,
     worker: Rc<Worker>,
     member: Member,
 }
@@ -99,6 +101,7 @@ impl<S: Wire> Connection<S> {
             closing,
             asked: None,
             is_draining: false,
+            is_busy: false,
             worker,
             member,
         }
@@ -267,7 +270,11 @@ impl<S: Wire> Connection<S> {
 impl<S> Connection<S> {
     /// Whether all that is due to the client is on its way.
     fn has_all(&self) -> bool {
-        self.unsent.data.is_empty() || self.worker.settings().service == Service::Chargen
+        self.unsent.data.is_empty() || self.is_endless()
+    }
+
+    fn is_endless(&self) -> bool {
+        self.worker.settings().service == Service::Chargen
     }
 }
 
@@ -288,7 +295,9 @@ impl<S: Wire> Future for Connection<S> {
             this.member.end = Some(result.unwrap_or(End::Failed));
             return Poll::Ready(());
         }
-        if this.asked.is_none() {
+        if this.is_draining {
+            this.is_busy |= moved;
+        } else if this.asked.is_none() {
             this.listen_for_the_stop(cx);
         }
         if !this.is_draining && this.closing.is_cancelled() {
@@ -311,10 +320,11 @@ impl<S: Wire> Future for Connection<S> {
 }
 
 impl<S> Drop for Connection<S> {
-    /// Not by its own end: the grace is over, or a second signal has come. Whoever waits for
-    /// nothing loses nothing by it.
+    /// Not by its own end: the grace is over, or a second signal has come. Whoever was silent since
+    /// the stop began and waits for nothing loses nothing by it. The others may.
     fn drop(&mut self) {
-        if self.member.end.is_none() && !std::thread::panicking() && self.has_all() {
+        let is_cut = self.is_busy && !self.is_endless() || !self.has_all();
+        if self.member.end.is_none() && !std::thread::panicking() && !is_cut {
             self.member.end = Some(End::Done);
         }
     }

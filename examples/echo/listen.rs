@@ -42,8 +42,8 @@ pub(crate) fn bind_all(places: &[Place], loops: usize) -> Result<Listening, Stri
         match place {
             Place::Tcp(_) | Place::Tls(_) => {}
             Place::Udp(address) => {
-                let bound = listening.bind_udp(*address);
-                bound.map_err(|error| explain(&named(&address, error)))?;
+                let bound = listening.bind_udp(*address, leaves_ipv4(places, *address));
+                bound.map_err(|error| explain(&named(*address, error)))?;
             }
             Place::Unix(path) => listening.bind_unix(path)?,
         }
@@ -52,16 +52,16 @@ pub(crate) fn bind_all(places: &[Place], loops: usize) -> Result<Listening, Stri
 }
 
 impl Listening {
-    fn bind_udp(&mut self, wanted: SocketAddr) -> io::Result<()> {
+    fn bind_udp(&mut self, wanted: SocketAddr, leaves_ipv4: bool) -> io::Result<()> {
         let is_shared = self.udp.len() > 1;
         let mut address = wanted;
         if is_shared && wanted.port() != 0 {
             // Sockets with SO_REUSEPORT would join those of a server that is there already, and
             // share its clients with it. One without says that the address is taken.
-            bind_udp(wanted, false)?;
+            bind_udp(wanted, false, leaves_ipv4)?;
         }
         for sockets in &mut self.udp {
-            let socket = bind_udp(address, is_shared)?;
+            let socket = bind_udp(address, is_shared, leaves_ipv4)?;
             // The first one decides what port 0 is.
             address = socket.local_addr()?.as_socket().unwrap_or(address);
             sockets.push(socket);
@@ -92,8 +92,18 @@ impl Listening {
     }
 }
 
-fn bind_udp(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+/// Whether the IPv4 clients of this port have a socket of their own. Without one, an IPv6 socket for
+/// all addresses serves them too, where the system does so. For streams the server sees to it.
+fn leaves_ipv4(places: &[Place], address: SocketAddr) -> bool {
+    let is_theirs = |place: &Place| matches!(place, Place::Udp(other) if other.is_ipv4() && other.port() == address.port());
+    address.is_ipv6() && address.port() != 0 && places.iter().any(is_theirs)
+}
+
+fn bind_udp(address: SocketAddr, is_shared: bool, leaves_ipv4: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    if leaves_ipv4 {
+        socket.set_only_v6(true)?;
+    }
     socket.set_reuse_port(is_shared)?;
     socket.bind(&address.into())?;
     Ok(socket)
@@ -141,7 +151,7 @@ pub(crate) fn display(path: &Path) -> String {
 }
 
 /// An error that says where.
-fn named(address: &SocketAddr, error: io::Error) -> io::Error {
+fn named(address: SocketAddr, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
 
@@ -155,5 +165,5 @@ pub(crate) fn explain(error: &io::Error) -> String {
         }
         _ => "the system refuses it",
     };
-    format!("{error}; {advice}; port 0 is a free port of the system's choice")
+    format!("{error}; {advice}; another address or port may be free, and port 0 always is")
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use wheelhouse::signal::{Signal, SignalKind, signal};
 use wheelhouse::time::{Instant, sleep_until};
 use wheelhouse::{CancelToken, EventLoop, LoopGroup, Metrics, spawn};
@@ -29,14 +30,22 @@ use crate::worker::Site;
 pub(crate) fn run(settings: Settings) -> Result<(), String> {
     let open_files = limits::raise_open_files();
     let event_loop =
-        EventLoop::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
+        EventLoop::new().map_err(|error| shortage("cannot make an event loop", &error))?;
     event_loop.block_on(serve(settings, open_files))
+}
+
+/// What could not be had at the start, and what to do about it.
+fn shortage(what: &str, error: &io::Error) -> String {
+    let is_of_files = error.raw_os_error() == Some(Errno::MFILE.raw_os_error());
+    let advice =
+        if is_of_files { "; `ulimit -n` shows and sets how many there may be" } else { "" };
+    format!("{what}: {error}{advice}")
 }
 
 async fn serve(settings: Settings, open_files: Option<u64>) -> Result<(), String> {
     // Listened for before anyone is told that the server is there: who starts it may stop it at
     // once.
-    let signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let signals = Signals::new().map_err(|error| shortage("cannot listen for signals", &error))?;
     let reports = Reports { json: settings.json };
     let acceptor = match &settings.tls {
         Some((certificate, key)) => Some(tls::load(certificate, key)?),
@@ -45,7 +54,7 @@ async fn serve(settings: Settings, open_files: Option<u64>) -> Result<(), String
     let mut listening = listen::bind_all(&settings.places, settings.loops)?;
     let _paths = std::mem::take(&mut listening.paths);
     let group = LoopGroup::new(settings.loops)
-        .map_err(|error| format!("cannot start {} loops: {error}", settings.loops))?;
+        .map_err(|error| shortage(&format!("cannot start {} loops", settings.loops), &error))?;
     let site = Arc::new(Site { settings, tallies: Tallies::default(), stop: CancelToken::new() });
     let (servers, datagrams, mut announced) =
         Servers::start(&site, &group, listening, acceptor).await?;
@@ -140,8 +149,8 @@ fn outcome(settings: &Settings, totals: &Totals, stage: Stage) -> Result<(), Str
             Err(format!("{cut} connections were cut by the second signal"))
         }
         cut => Err(format!(
-            "{cut} connections still had something to get after the grace of {:?} and were cut; \
-             `--grace` gives more",
+            "{cut} connections were still busy, or still had something to get, after the grace of {:?} \
+             and were cut; `--grace` gives more",
             settings.grace
         )),
     }

@@ -53,10 +53,9 @@ mod chosen {
 
     impl Acceptor {
         pub(super) fn load(certificate: &Path, key: &Path) -> Result<Acceptor, String> {
-            let chain = certs_from_pem(certificate)
-                .map_err(|error| format!("`--tls-cert {}`: {error}", certificate.display()))?;
-            let key = key_from_pem(key)
-                .map_err(|error| format!("`--tls-key {}`: {error}", key.display()))?;
+            let chain =
+                certs_from_pem(certificate).map_err(|error| format!("`--tls-cert`: {error}"))?;
+            let key = key_from_pem(key).map_err(|error| format!("`--tls-key`: {error}"))?;
             let config = server_config(chain, key)
                 .map_err(|error| format!("the certificate and the key cannot be used: {error}"))?;
             Ok(Acceptor(TlsAcceptor::new(Arc::new(config))))

@@ -91,6 +91,9 @@ impl Server<UnixListener> {
 impl ServerBuilder<TcpListener> {
     /// Listens on an address too: the first that can be bound, if a name has several. Port 0 lets
     /// the system choose; see [`Server::local_addrs`].
+    ///
+    /// `[::]` serves IPv4 clients as well where the system does so (Linux: by default), unless an
+    /// IPv4 address with the same port is bound too: `0.0.0.0:80` and `[::]:80` get along.
     pub fn bind<A: ToSocketAddrs>(mut self, address: A) -> ServerBuilder<TcpListener> {
         self.wanted.push(Wanted::Address(address.ask()));
         self
@@ -259,11 +262,23 @@ impl<L: Accepting + From<OwnedFd>> ServerBuilder<L> {
     async fn listen(self, loops: usize) -> io::Result<Vec<Vec<L>>> {
         let mut by_loop: Vec<Vec<L>> = (0..loops).map(|_| Vec::new()).collect();
         let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
+        let mut answers = Vec::with_capacity(self.wanted.len());
+        for wanted in &self.wanted {
+            if let Wanted::Address(question) = wanted {
+                answers.push(question.answer().await?);
+            }
+        }
+        let of_ipv4 = answers.iter().flatten().filter(|address| address.is_ipv4());
+        let ports_of_ipv4: Vec<_> = of_ipv4.map(SocketAddr::port).collect();
+        let mut answers = answers.into_iter();
         for wanted in self.wanted {
             let listeners = match wanted {
-                Wanted::Address(question) => {
-                    let addresses = question.answer().await?;
-                    first_that_works(addresses, |address| bind_each(address, loops, backlog))?
+                Wanted::Address(_) => {
+                    let bind_one = |address: SocketAddr| {
+                        let leaves_ipv4 = ports_of_ipv4.contains(&address.port());
+                        bind_each(address, loops, backlog, leaves_ipv4)
+                    };
+                    first_that_works(answers.next().unwrap_or_default(), bind_one)?
                 }
                 Wanted::Path(path) => copies(bind_path(&path, backlog)?, loops)?,
                 Wanted::Listener(listener) => copies(listener, loops)?,
@@ -297,17 +312,20 @@ fn bind_each<L: From<OwnedFd>>(
     wanted: SocketAddr,
     loops: usize,
     backlog: i32,
+    leaves_ipv4: bool,
 ) -> io::Result<Vec<L>> {
+    // Port 0 is another one for each.
+    let leaves_ipv4 = leaves_ipv4 && wanted.port() != 0;
     let explain = |error| explain(wanted, error);
     let mut address = wanted;
     if loops > 1 && address.port() != 0 {
         // Sockets with SO_REUSEPORT would join those of a server that is there already, and share
         // its clients with it. One without says that the address is taken.
-        bind(address, false).map_err(explain)?;
+        bind(address, false, leaves_ipv4).map_err(explain)?;
     }
     let mut listeners = Vec::with_capacity(loops);
     for _ in 0..loops {
-        let socket = bind(address, loops > 1).map_err(explain)?;
+        let socket = bind(address, loops > 1, leaves_ipv4).map_err(explain)?;
         address = socket.local_addr()?.as_socket().unwrap_or(address);
         socket.listen(backlog).map_err(explain)?;
         listeners.push(L::from(OwnedFd::from(socket)));
@@ -315,8 +333,11 @@ fn bind_each<L: From<OwnedFd>>(
     Ok(listeners)
 }
 
-fn bind(address: SocketAddr, is_one_of_several: bool) -> io::Result<Socket> {
+fn bind(address: SocketAddr, is_one_of_several: bool, leaves_ipv4: bool) -> io::Result<Socket> {
     let socket = new_socket(Domain::for_address(address))?;
+    if leaves_ipv4 && address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     // Connections of a server that ended a minute ago may linger; they do not keep the address.
     socket.set_reuse_address(true)?;
     if is_one_of_several {

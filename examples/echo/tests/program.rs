@@ -97,6 +97,52 @@ fn a_second_signal_ends_it_now() {
     assert!(text.contains("second signal"), "{text}");
 }
 
+/// Nobody can tell whether the last message of a client that never pauses would have come back.
+#[test]
+fn a_client_that_is_busy_to_the_end_of_the_grace_is_cut_and_an_idle_one_is_not() {
+    for (is_busy, expected) in [(true, Some(1)), (false, Some(0))] {
+        let (echo, address) = Echo::listening("--grace 300ms");
+        let stream = connect(address);
+        round_trip(&stream, b"hello");
+        let talker = std::thread::spawn(move || {
+            let mut stream = &stream;
+            while is_busy && stream.write_all(b"and").is_ok() {
+                if !matches!(stream.read(&mut [0; 3]), Ok(1..)) {
+                    break;
+                }
+            }
+            stream.read(&mut [0]).is_ok()
+        });
+        let (code, text) = echo.stop();
+        assert_eq!(code, expected, "{text}");
+        assert_eq!(text.contains("1 connections were still busy"), is_busy, "{text}");
+        talker.join().unwrap();
+    }
+}
+
+#[test]
+fn the_network_in_both_families_is_two_listeners_on_one_port() {
+    // A port that is free in both families, as far as one can know.
+    let free = || {
+        let probe = TcpListener::bind("[::]:0").ok()?;
+        Some(probe.local_addr().unwrap().port())
+    };
+    let Some(port) = free() else {
+        eprintln!("SKIPPED: there is no IPv6 here");
+        return;
+    };
+    let line = format!(
+        "--tcp [::]:{port} --tcp 0.0.0.0:{port} --udp 0.0.0.0:{port} --udp [::]:{port} --loops 2"
+    );
+    let mut echo = Echo::start(&line);
+    let _ = (echo.address(), echo.address(), echo.address_of("udp"), echo.address_of("udp"));
+    for host in ["127.0.0.1", "[::1]"] {
+        let address: std::net::SocketAddr = format!("{host}:{port}").parse().unwrap();
+        round_trip(&connect(address), b"hello");
+    }
+    assert_eq!(echo.stop().0, Some(0));
+}
+
 #[test]
 fn who_waits_in_the_queue_at_the_stop_is_still_served() {
     let (echo, address) = Echo::listening("");

@@ -2,14 +2,14 @@
 //! nothing that it holds may grow.
 //!
 //! Some seconds by default; `SOAK_SECONDS=600 cargo test -p wheelhouse-load --test soak --
-//! --nocapture` is the long form. The server echoes, and aborts, half-closes, answers slowly, not at
-//! all or wrongly, and turns away. What is watched is what a leak of the program's would show in:
-//! resident memory, open descriptors, threads; and the server's loop is in this process, whose
-//! tables stay small and end empty.
+//! --nocapture` is the long form. The server answers, and aborts, half-closes, answers slowly, not
+//! at all or nonsense, and turns away; the program connects anew each time. What is watched is what
+//! a leak of the program's would show in: resident memory, open descriptors, threads; and the
+//! server's loop is in this process, whose tables stay small and end empty.
 
 use std::cell::Cell;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -38,7 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the server did what.
 #[derive(Debug, Default)]
 struct Counts {
-    echoed: Cell<u64>,
+    answered: Cell<u64>,
+    closed: Cell<u64>,
     aborted: Cell<u64>,
     half_closed: Cell<u64>,
     slow: Cell<u64>,
@@ -63,19 +64,29 @@ fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Echoes so many pieces, or to the end.
-async fn echo(connection: &Conn, pieces: u64, pause: Duration, garble: u8) -> io::Result<()> {
-    let mut buffer = vec![0; 4096];
-    for _ in 0..pieces {
-        match connection.read(&mut buffer).await? {
-            0 => return Ok(()),
-            n => {
-                if !pause.is_zero() {
-                    sleep(pause).await;
-                }
-                buffer[0] ^= garble;
-                connection.write_all(&buffer[..n]).await?;
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n01234567890123456789";
+const LAST_ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+
+/// Answers so many requests.
+async fn answer(connection: &Conn, requests: u64, pause: Duration) -> io::Result<()> {
+    let (mut received, mut buffer) = (Vec::new(), vec![0; 4096]);
+    let end_of = |received: &[u8]| received.windows(4).position(|four| four == b"\r\n\r\n");
+    for _ in 0..requests {
+        let end = loop {
+            if let Some(end) = end_of(&received) {
+                break end;
             }
+            match connection.read(&mut buffer).await? {
+                0 => return Ok(()),
+                n => received.extend_from_slice(&buffer[..n]),
+            }
+        };
+        received.drain(..end + 4);
+        let (head, rest) = ANSWER.split_at(if pause.is_zero() { ANSWER.len() } else { 25 });
+        connection.write_all(head).await?;
+        if !pause.is_zero() {
+            sleep(pause).await;
+            connection.write_all(rest).await?;
         }
     }
     Ok(())
@@ -90,35 +101,35 @@ async fn listen_only(connection: &Conn) -> io::Result<()> {
 
 async fn misbehave(connection: Conn, number: u64, counts: Rc<Counts>) -> io::Result<()> {
     let mut dice = dice(number + 1);
-    let pieces = dice(60);
-    let counter = match dice(12) {
-        0..5 => {
-            echo(&connection, 20 * pieces, Duration::ZERO, 0).await?;
-            &counts.echoed
+    let kind = dice(12);
+    let requests = dice(if kind < 5 { 1000 } else { 60 });
+    let pause = if kind == 8 { Duration::from_millis(20) } else { Duration::ZERO };
+    if kind < 11 {
+        answer(&connection, requests, pause).await?;
+    }
+    let counter = match kind {
+        0..4 => &counts.answered,
+        4 => {
+            connection.write_all(LAST_ANSWER).await?;
+            &counts.closed
         }
         5..7 => {
-            echo(&connection, pieces, Duration::ZERO, 0).await?;
+            connection.write_all(&ANSWER[..30]).await?;
             connection.set_zero_linger()?;
             &counts.aborted
         }
         7 => {
-            echo(&connection, pieces, Duration::ZERO, 0).await?;
             connection.shutdown(Shutdown::Write)?;
             listen_only(&connection).await?;
             &counts.half_closed
         }
-        8 => {
-            echo(&connection, 1 + pieces / 4, Duration::from_millis(20), 0).await?;
-            &counts.slow
-        }
+        8 => &counts.slow,
         9 => {
-            echo(&connection, pieces, Duration::ZERO, 0).await?;
             listen_only(&connection).await?;
             &counts.stalled
         }
         10 => {
-            echo(&connection, pieces, Duration::ZERO, 0).await?;
-            echo(&connection, 1, Duration::ZERO, 1).await?;
+            connection.write_all(b"HTTP/9 garbage\r\n\r\n").await?;
             &counts.garbled
         }
         _ => &counts.turned_away,
@@ -135,7 +146,7 @@ struct Load {
 impl Load {
     fn start(target: SocketAddr, time: Duration) -> Load {
         let line = format!(
-            "tcp://{target} --rate 4000 --depth 8 --connections {CONNECTIONS} --loops 2 --json - \
+            "http://{target}/ --rate 3000 --depth 4 --connections {CONNECTIONS} --loops 2 --json - \
              --warm-up 0s --timeout {}ms --drain 1s --duration {}s --quiet",
             TIMEOUT.as_millis(),
             time.as_secs()
@@ -160,6 +171,15 @@ impl Load {
         };
         let descriptors = fs::read_dir(of("fd")).ok()?.count() as u64;
         Some(Held { resident_kib: number("VmRSS:")?, threads: number("Threads:")?, descriptors })
+    }
+}
+
+impl Load {
+    fn last_words(&mut self) -> String {
+        let mut text = format!("{:?} ", self.child.wait());
+        let _ = self.child.stdout.take().unwrap().read_to_string(&mut text);
+        let _ = self.child.stderr.take().unwrap().read_to_string(&mut text);
+        text
     }
 }
 
@@ -191,7 +211,7 @@ impl Held {
 
 /// Looks four times a second at what the program holds, until shortly before its end: then it makes
 /// its report. A stopped and continued process is what a terminal does to one.
-async fn watch(load: &Load, server: &Server, counts: &Counts, end: Instant) -> Vec<Held> {
+async fn watch(load: &mut Load, server: &Server, counts: &Counts, end: Instant) -> Vec<Held> {
     let (mut seen, mut looks) = (Vec::new(), 0);
     while Instant::now() < end {
         sleep(Duration::from_millis(250)).await;
@@ -205,7 +225,9 @@ async fn watch(load: &Load, server: &Server, counts: &Counts, end: Instant) -> V
         }
         // The first second is for what is made once.
         if looks > 4 {
-            seen.push(load.held().expect("it has ended early"));
+            seen.push(
+                load.held().unwrap_or_else(|| panic!("it has ended early: {}", load.last_words())),
+            );
         }
     }
     seen
@@ -220,7 +242,7 @@ async fn soak(time: Duration, counts: Rc<Counts>) -> (Vec<Held>, Value) {
     let server = Server::builder().bind("127.0.0.1:0").serve(handler).await.unwrap();
     let mut load = Load::start(server.local_addrs()[0], time);
     let end = Instant::now() + time - Duration::from_millis(500);
-    let seen = watch(&load, &server, &counts, end).await;
+    let seen = watch(&mut load, &server, &counts, end).await;
 
     // It reads all the while, so that nothing waits for a full pipe.
     let mut stdout = load.child.stdout.take().unwrap();
@@ -259,7 +281,8 @@ fn nothing_grows_against_a_server_that_misbehaves() {
     assert!(report["messages"].as_u64().unwrap() > 100 * seconds, "{report}");
     assert!(report["error_count"].as_u64().unwrap() > seconds, "{report}");
     for (counter, what) in [
-        (&counts.echoed, "echoed"),
+        (&counts.answered, "answered"),
+        (&counts.closed, "closed"),
         (&counts.aborted, "aborted"),
         (&counts.half_closed, "half-closed"),
         (&counts.slow, "slow"),
