@@ -3,16 +3,19 @@
 //!
 //! A script makes every receive and send of the loop move one byte at most, and interrupts its
 //! waits, invents events and holds real ones back beside; the peers are plain threads with large
-//! buffers. `WHEELHOUSE_FAULT_BYTES=1073741824 cargo test --release --test faults_bytes` is the
-//! long form: a gibibyte there and back, byte by byte.
+//! buffers. `WHEELHOUSE_FAULT_BYTES=1073741824 cargo test --release --test faults_bytes exact` is
+//! the long form: a gibibyte there and back over TCP and another through pipes, byte by byte. That
+//! is 2^32 system calls and more, so all processors take a share, each with a loop of its own.
 
 mod support;
 
+use std::fs::File;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
 
 use socket2::SockRef;
 use support::run_checked_on;
+use wheelhouse::net::unix::pipe;
 use wheelhouse::net::{TcpListener, TcpStream};
 use wheelhouse::testing::Test;
 use wheelhouse::time::Duration;
@@ -31,10 +34,21 @@ fn byte_by_byte() -> Builder {
     EventLoop::builder().selector(SelectorKind::Scripted(script))
 }
 
-/// How many bytes go there and back.
-fn size() -> u64 {
-    let wanted = std::env::var("WHEELHOUSE_FAULT_BYTES").ok();
-    wanted.map_or(256 << 10, |text| text.parse().expect("WHEELHOUSE_FAULT_BYTES is a number"))
+/// Runs `test` with the number of bytes that are to go there and back; the long form on as many
+/// loops as there are processors, with a share for each.
+fn share_out(test: impl Fn(u64) + Sync) {
+    let Ok(wanted) = std::env::var("WHEELHOUSE_FAULT_BYTES") else { return test(256 << 10) };
+    let bytes: u64 = wanted.parse().expect("WHEELHOUSE_FAULT_BYTES is a number");
+    let loops = std::thread::available_parallelism().map_or(1, |number| number.get() as u64);
+    let began = std::time::Instant::now();
+    std::thread::scope(|threads| {
+        for index in 0..loops {
+            let share = bytes / loops + u64::from(index < bytes % loops);
+            let test = &test;
+            threads.spawn(move || test(share));
+        }
+    });
+    println!("{bytes} bytes there and back, on {loops} loops, in {:.1?}", began.elapsed());
 }
 
 /// The bytes from `start` on of a stream in which every place has its own value, nearly.
@@ -71,23 +85,32 @@ async fn echo(stream: TcpStream) -> std::io::Result<()> {
 
 /// Sends `size` bytes, ends its side, and asserts that the same come back, and then the end.
 fn there_and_back(address: SocketAddr, size: u64) {
-    let stream = net::TcpStream::connect(address).unwrap();
+    let mut stream = net::TcpStream::connect(address).unwrap();
     let mut sending = stream.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
-        let mut buffer = vec![0; 64 << 10];
-        let mut sent = 0;
-        while sent < size {
-            let n = (size - sent).min(buffer.len() as u64) as usize;
-            fill(sent, &mut buffer[..n]);
-            sending.write_all(&buffer[..n]).unwrap();
-            sent += n as u64;
-        }
+        send_all(&mut sending, size);
         sending.shutdown(Shutdown::Write).unwrap();
     });
-    let (mut receiving, mut received) = (stream, 0);
+    receive_all(&mut stream, size);
+    sender.join().unwrap();
+}
+
+fn send_all(to: &mut impl Write, size: u64) {
+    let (mut buffer, mut sent) = (vec![0; 64 << 10], 0);
+    while sent < size {
+        let n = (size - sent).min(buffer.len() as u64) as usize;
+        fill(sent, &mut buffer[..n]);
+        to.write_all(&buffer[..n]).unwrap();
+        sent += n as u64;
+    }
+}
+
+/// Asserts that it is what `send_all` sends, and then the end.
+fn receive_all(from: &mut impl Read, size: u64) {
     let (mut buffer, mut expected) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    let mut received = 0;
     loop {
-        let n = receiving.read(&mut buffer).unwrap();
+        let n = from.read(&mut buffer).unwrap();
         if n == 0 {
             break;
         }
@@ -95,22 +118,47 @@ fn there_and_back(address: SocketAddr, size: u64) {
         received += n as u64;
     }
     assert_eq!(received, size);
-    sender.join().unwrap();
 }
 
 /// Row 56, the hard way.
 #[test]
 fn an_echo_byte_by_byte_is_exact() {
-    // The long form takes its time.
-    Test::on(byte_by_byte()).in_order().time_limit(Duration::MAX).run(async {
-        let (listener, address) = listener().await;
-        let client = spawn_blocking(move || there_and_back(address, size()));
-        let (stream, _) = listener.accept().await.unwrap();
-        // A packet for each byte would be all that is measured.
-        #[cfg(target_os = "linux")]
-        SockRef::from(&stream).set_tcp_cork(true).unwrap();
-        echo(stream).await.unwrap();
-        client.await.unwrap();
+    share_out(|bytes| {
+        // The long form takes its time.
+        Test::on(byte_by_byte()).in_order().time_limit(Duration::MAX).run(async {
+            let (listener, address) = listener().await;
+            let client = spawn_blocking(move || there_and_back(address, bytes));
+            let (stream, _) = listener.accept().await.unwrap();
+            // A packet for each byte would be all that is measured.
+            #[cfg(target_os = "linux")]
+            SockRef::from(&stream).set_tcp_cork(true).unwrap();
+            echo(stream).await.unwrap();
+            client.await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_relay_between_pipes_byte_by_byte_is_exact() {
+    share_out(|bytes| {
+        Test::on(byte_by_byte()).in_order().time_limit(Duration::MAX).run(async {
+            let (questions, asked) = pipe::pipe().unwrap();
+            let (answers, answered) = pipe::pipe().unwrap();
+            let mut questions = File::from(questions.into_blocking_fd().unwrap());
+            let mut answered = File::from(answered.into_blocking_fd().unwrap());
+            let sending = spawn_blocking(move || send_all(&mut questions, bytes));
+            let receiving = spawn_blocking(move || receive_all(&mut answered, bytes));
+            let mut buffer = vec![0; 16 << 10];
+            loop {
+                match asked.read(&mut buffer).await.unwrap() {
+                    0 => break,
+                    n => answers.write_all(&buffer[..n]).await.unwrap(),
+                }
+            }
+            drop(answers);
+            sending.await.unwrap();
+            receiving.await.unwrap();
+        });
     });
 }
 
