@@ -288,6 +288,7 @@ impl LoopState {
             self.clock.jump_to(earliest);
         }
         let now = self.read_clock();
+        self.pace.earliest_is(earliest);
         if earliest <= now {
             let (mut woken, mut lanes) = (self.woken.borrow_mut(), self.queue.lanes());
             let mut fired = 0;
@@ -296,6 +297,7 @@ impl LoopState {
                 collect(waiter, &mut woken, &mut lanes);
             });
             self.counters.timers_fired.add(fired);
+            self.pace.earliest_is(self.wheel.borrow().earliest());
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Both cost more than a poll (a clock read some 25 ns, a selector that need not wait 160 ns, a
 //! wake and a poll together about 20), so they are asked only every so many polls, and the clock
-//! also after a poll that made a system call, if a timer is pending. It only counts; the loop asks.
+//! also after a poll that made a system call, if a timer is pending that may be due soon: one that is
+//! far off costs a busy server nothing. It only counts; the loop asks.
 
 use std::cell::Cell;
 
@@ -11,6 +12,10 @@ use crate::time::wheel::Tick;
 
 /// The clock is read at least once in so many polls.
 const POLLS_PER_READ: u64 = 16;
+
+/// A timer is near when it is due within a millisecond of the last reading: sixteen polls do not take
+/// that long, or each of them is long enough for the timer to be late by one in any case.
+const TICKS_NEAR: Tick = 977;
 
 /// While tasks are runnable the selector is asked when the clock shows that the last time was 50 us
 /// ago.
@@ -31,8 +36,12 @@ pub(crate) struct Pace {
     polls_at_select: Cell<u64>,
     polls_at_read: Cell<u64>,
     polls_at_pause: Cell<u64>,
-    /// The selector waited, or a leaf future made a system call: time has passed unseen.
+    /// The selector waited, or the clock was moved: time has passed unseen.
     time_passed: Cell<bool>,
+    /// A leaf future made a system call: a little time has passed unseen.
+    was_called: Cell<bool>,
+    /// A timer may be due soon.
+    is_near: Cell<bool>,
     /// A timer was set since the wheel was last seen empty: cheaper to look at than the wheel.
     may_pend: Cell<bool>,
     last_read: Cell<Tick>,
@@ -64,6 +73,13 @@ impl Pace {
             self.last_select.set(now);
         }
         self.time_passed.set(false);
+        self.was_called.set(false);
+    }
+
+    /// The first timer, as of the last reading.
+    #[inline]
+    pub(crate) fn earliest_is(&self, earliest: Tick) {
+        self.is_near.set(earliest.saturating_sub(self.last_read.get()) <= TICKS_NEAR);
     }
 
     /// No timer is pending: nobody is late, however much time has passed.
@@ -74,6 +90,7 @@ impl Pace {
     #[inline]
     pub(crate) fn timer_was_set(&self) {
         self.may_pend.set(true);
+        self.is_near.set(true);
     }
 
     /// Whether a timer may be pending.
@@ -91,10 +108,15 @@ impl Pace {
         self.polls_at_pause.set(self.polls.get());
     }
 
-    /// A leaf future made a system call, or the clock was moved.
-    #[inline]
+    /// The clock was moved, or a batch was interrupted.
     pub(crate) fn note_time_passed(&self) {
         self.time_passed.set(true);
+    }
+
+    /// A leaf future made a system call.
+    #[inline]
+    pub(crate) fn note_call(&self) {
+        self.was_called.set(true);
     }
 
     /// The selector is asked in the next turn, whatever is runnable.
@@ -118,7 +140,8 @@ impl Pace {
     /// timer may be late.
     #[inline]
     pub(crate) fn is_read_due(&self) -> bool {
-        (self.may_pend.get() && self.time_passed.get()) || self.is_read_overdue()
+        let may_be_late = self.time_passed.get() || (self.was_called.get() && self.is_near.get());
+        (self.may_pend.get() && may_be_late) || self.is_read_overdue()
     }
 
     /// Whether the clock has to be read even if no timer is pending, to know when to ask the
@@ -136,5 +159,48 @@ impl Pace {
     #[inline]
     fn since(&self, mark: &Cell<u64>) -> u64 {
         self.polls.get().wrapping_sub(mark.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many polls, each with a system call, are made before the clock is read.
+    fn polls_until_read(pace: &Pace) -> u64 {
+        let before = pace.polls();
+        loop {
+            pace.polled();
+            pace.note_call();
+            if pace.is_read_due() {
+                return pace.polls() - before;
+            }
+        }
+    }
+
+    #[test]
+    fn the_clock_is_read_after_each_call_only_when_a_timer_is_near() {
+        let pace = Pace::default();
+        pace.read(100);
+        assert_eq!(polls_until_read(&pace), POLLS_PER_READ, "no timer");
+        // One that was just set may be near.
+        pace.read(100);
+        pace.timer_was_set();
+        assert_eq!(polls_until_read(&pace), 1);
+        pace.read(100);
+        pace.earliest_is(100 + TICKS_NEAR + 1);
+        assert_eq!(polls_until_read(&pace), POLLS_PER_READ, "it is far");
+        // Time goes on, and each reading looks again.
+        pace.read(101);
+        pace.earliest_is(100 + TICKS_NEAR + 1);
+        assert_eq!(polls_until_read(&pace), 1);
+        pace.read(100);
+        pace.earliest_is(7);
+        assert_eq!(polls_until_read(&pace), 1, "it is due");
+        // However far it was: who knows how long the selector waited.
+        pace.read(100);
+        pace.earliest_is(Tick::MAX);
+        pace.selected();
+        assert!(pace.is_read_due());
     }
 }

@@ -46,6 +46,7 @@ impl LoopState {
             }
         }
         let now = self.read_clock();
+        self.pace.earliest_is(earliest);
         if earliest <= now && self.pace.may_pause() {
             self.pause_for_timers(root);
         }

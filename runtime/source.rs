@@ -296,7 +296,7 @@ impl<T: AsFd> Source<T> {
                 if !state.polled.spend_quickly() {
                     return None;
                 }
-                state.pace.note_time_passed();
+                state.pace.note_call();
                 match call(fd) {
                     Ok(outcome) => {
                         if outcome.is_short && registration.short_means_empty {
@@ -349,7 +349,7 @@ impl<T: AsFd> Source<T> {
             if !state.polled.spend(cx) {
                 return Poll::Pending;
             }
-            state.pace.note_time_passed();
+            state.pace.note_call();
             match operation(&self.io) {
                 Ok(outcome) => {
                     if outcome.is_short && self.registration.short_means_empty {

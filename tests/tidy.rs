@@ -86,6 +86,8 @@ const ATOMIC: &[&str] = &[
     "runtime/task/call.rs",
     // A count of spawns, for the round.
     "runtime/group.rs",
+    // A flag that is only ever set, and under the token's lock, so that asking takes none.
+    "runtime/structure/cancel.rs",
 ];
 
 /// Words that say nothing as a part of a type's name.

@@ -95,7 +95,10 @@ impl Listening {
 /// Whether the IPv4 clients of this port have a socket of their own. Without one, an IPv6 socket for
 /// all addresses serves them too, where the system does so. For streams the server sees to it.
 fn leaves_ipv4(places: &[Place], address: SocketAddr) -> bool {
-    let is_theirs = |place: &Place| matches!(place, Place::Udp(other) if other.is_ipv4() && other.port() == address.port());
+    let is_theirs = |place: &Place| match place {
+        Place::Udp(other) => other.is_ipv4() && other.port() == address.port(),
+        _ => false,
+    };
     address.is_ipv6() && address.port() != 0 && places.iter().any(is_theirs)
 }
 

@@ -149,8 +149,8 @@ fn outcome(settings: &Settings, totals: &Totals, stage: Stage) -> Result<(), Str
             Err(format!("{cut} connections were cut by the second signal"))
         }
         cut => Err(format!(
-            "{cut} connections were still busy, or still had something to get, after the grace of {:?} \
-             and were cut; `--grace` gives more",
+            "{cut} connections were still busy, or still had something to get, after the grace of \
+             {:?} and were cut; `--grace` gives more",
             settings.grace
         )),
     }
