@@ -137,7 +137,8 @@ impl Builder {
         self
     }
 
-    /// How many threads `spawn_blocking` may have. Default: 512, as jobs may wait for each other.
+    /// How many threads `spawn_blocking` may have. Default: 512, as jobs may wait for each other:
+    /// with one thread, a job that waits for another job waits for ever.
     pub fn max_blocking_threads(mut self, threads: usize) -> Builder {
         self.max_blocking_threads = threads.max(1);
         self

@@ -23,7 +23,8 @@ use crate::shutdown::{LeftBehind, LeftKind, ShutdownReport};
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Several event loops, each on a thread of its own, which runs until the group is shut down or
-/// dropped. It can be used from any thread.
+/// dropped. It can be used from any thread. Dropping it waits for the threads, however long a task
+/// holds one of them; [`shutdown`](LoopGroup::shutdown) has an end.
 ///
 /// # Examples
 ///
