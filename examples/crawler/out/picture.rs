@@ -193,10 +193,9 @@ fn draw(dots: &[Dot], lines: &Lines, pages: usize) -> String {
     let broken: usize = dots.iter().filter(|dot| dot.is_broken).map(|dot| dot.pages).sum();
     let _ = writeln!(
         text,
-        "<text x=\"12\" y=\"{:.0}\">{pages} addresses in rings by distance from the root; size: \
-         links that lead there; dashed: redirects; blue: several as one; \
-         <tspan fill=\"var(--broken)\">red: {broken} broken, or on the way there</tspan></text>\n\
-         </svg>",
+        "<text x=\"12\" y=\"{:.0}\">{pages} addresses in rings by distance; size: links to it; \
+         dashed: redirects; blue: several as one; <tspan fill=\"var(--broken)\">red: {broken} \
+         broken or leading there</tspan></text>\n</svg>",
         SIZE + 18.0
     );
     text
