@@ -7,14 +7,15 @@
 //!
 //! # Who sends what is left
 //!
-//! Reading also sends, for what is queued may be what the peer waits for. But the stream below
-//! wakes only the task that polled last for each direction; when one task reads and another waits
-//! to write, the reader must not take its place. So a writer that waits is noted, and a reader that
-//! is another task leaves the sending to it.
+//! Reading also sends, for what is queued may be what the peer waits for, and who wrote it may be
+//! gone. But the stream below wakes only the task that polled last for each direction; when one
+//! task reads and another writes, neither may take the other's place. So both are noted, and while
+//! the stream takes no more, both are woken when it does ([`Several`]).
 
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use rustls::Connection;
@@ -22,8 +23,10 @@ use rustls::Connection;
 pub(crate) struct Session<S> {
     pub(crate) stream: S,
     pub(crate) tls: Connection,
-    /// Who waits until the stream takes more.
+    /// Who wrote what is not sent yet.
     writer: Option<Waker>,
+    /// Who read last, and perhaps waits for what comes.
+    reader: Option<Waker>,
     /// Why the connection cannot be read any more. It is told once what came before is read.
     failure: Option<rustls::Error>,
     is_closed: bool,
@@ -31,7 +34,7 @@ pub(crate) struct Session<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(crate) fn new(stream: S, tls: Connection) -> Session<S> {
-        Session { stream, tls, writer: None, failure: None, is_closed: false }
+        Session { stream, tls, writer: None, reader: None, failure: None, is_closed: false }
     }
 
     /// Goes through the handshake: ready when the peer may rely on it, which is when our last
@@ -69,10 +72,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             if let Some(failure) = &self.failure {
                 return Poll::Ready(Err(invalid(failure)));
             }
-            if self.tls.wants_write() && self.may_send(cx) {
-                // If it fails, reading may still go on, and tells why if not.
-                let _ = self.poll_send(cx);
-            }
+            note(&mut self.reader, cx);
+            // If it fails, reading may still go on, and tells why if not.
+            let _ = self.poll_send_queued(cx);
             match ready!(self.poll_receive(cx)) {
                 // What came before the failure is to be read first; so is the end.
                 Err(error) if self.failure.is_none() => return Poll::Ready(Err(error)),
@@ -126,31 +128,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         matches!(self.tls.process_new_packets(), Ok(state) if state.peer_has_closed())
     }
 
-    fn may_send(&self, cx: &Context<'_>) -> bool {
-        self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker()))
+    /// Sends what is queued, as who writes. Pending: the task is woken when the stream takes more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.tls.wants_write() {
+            note(&mut self.writer, cx);
+        }
+        self.poll_send_queued(cx)
     }
 
-    /// Sends what is queued. Pending: the task is woken when the stream takes more.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Sends what is queued, on whosever behalf.
+    fn poll_send_queued(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut sent = self.poll_send_alone(cx);
+        let all = if sent.is_pending() { self.all_who_wait(cx) } else { None };
+        if let Some(all) = all {
+            // Once more, only to be heard: it must be all of them who are woken.
+            sent = self.poll_send_alone(&mut Context::from_waker(&all));
+        }
+        if sent.is_ready() {
+            self.writer = None;
+        }
+        sent
+    }
+
+    fn poll_send_alone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.wants_write() {
             let mut polled = Polled { stream: &mut self.stream, cx };
             match self.tls.write_tls(&mut polled) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.writer.as_ref().is_some_and(|writer| writer.will_wake(cx.waker())) {
-                        self.writer = Some(cx.waker().clone());
-                    }
-                    return Poll::Pending;
-                }
-                Err(error) => {
-                    self.writer = None;
-                    return Poll::Ready(Err(error));
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        self.writer = None;
         Poll::Ready(Ok(()))
+    }
+
+    /// Wakes this task and those noted; `None` if there is no other.
+    fn all_who_wait(&self, cx: &Context<'_>) -> Option<Waker> {
+        let others = [&self.reader, &self.writer].into_iter().flatten();
+        let mut others = others.filter(|other| !other.will_wake(cx.waker())).peekable();
+        others.peek()?;
+        let all = others.chain([cx.waker()]).cloned().collect();
+        Some(Waker::from(Arc::new(Several(all))))
     }
 
     /// Receives once, and understands what came. 0 is the end of what the peer sends.
@@ -164,12 +183,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let error = invalid(&failure);
             self.failure = Some(failure);
             // An alert tells the peer why, if there is room for it.
-            if self.may_send(cx) {
-                let _ = self.poll_send_all(cx);
+            if self.poll_send_queued(cx).is_ready() {
+                let _ = Pin::new(&mut self.stream).poll_flush(cx);
             }
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(received))
+    }
+}
+
+/// The tasks that are to be woken when the stream takes more.
+struct Several(Vec<Waker>);
+
+impl Wake for Several {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+fn note(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(noted) => noted.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
     }
 }
 

@@ -10,26 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
-use rustix::net::sockopt::set_socket_send_buffer_size;
-use support::{Counted, Drip, Hoard, Identity, localhost, pair, pair_over, pattern, run, tcp_pair};
+use support::{
+    Counted, Drip, Hoard, Identity, client_hello, localhost, pair, pair_over, pattern, reason, run,
+    shrink_buffers, tcp_pair,
+};
 use wheelhouse::net::TcpStream;
 use wheelhouse::spawn;
 use wheelhouse::time::{sleep, timeout};
 use wheelhouse_tls::rustls::version::{TLS12, TLS13};
 use wheelhouse_tls::rustls::{
-    self, AlertDescription, CertificateError, ClientConfig, ClientConnection, ProtocolVersion,
-    ServerConfig,
+    self, AlertDescription, CertificateError, ClientConfig, ProtocolVersion, ServerConfig,
 };
 use wheelhouse_tls::{TlsAcceptor, TlsConnector, TlsStream, client_config};
 
 const GUARD: Duration = Duration::from_secs(30);
-
-/// What rustls said.
-#[track_caller]
-fn reason(error: &io::Error) -> &rustls::Error {
-    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-    error.get_ref().unwrap().downcast_ref().unwrap()
-}
 
 async fn read_to_end(stream: &mut TlsStream<TcpStream>) -> io::Result<Vec<u8>> {
     let mut data = Vec::new();
@@ -111,11 +105,6 @@ fn megabytes_go_both_ways_at_once() {
             timeout(GUARD, reading).await.unwrap().unwrap();
         }
     });
-}
-
-/// Small buffers, so that writers wait.
-fn shrink_buffers(stream: &TcpStream) {
-    set_socket_send_buffer_size(stream, 4096).unwrap();
 }
 
 #[test]
@@ -233,14 +222,6 @@ fn closing_towards_a_peer_that_is_done_and_gone_succeeds() {
         }
         server.close().await.unwrap();
     });
-}
-
-/// What a client says first.
-fn client_hello(config: ClientConfig) -> Vec<u8> {
-    let mut hello = Vec::new();
-    let mut client = ClientConnection::new(Arc::new(config), localhost()).unwrap();
-    client.write_tls(&mut hello).unwrap();
-    hello
 }
 
 /// RFC 8446, 6: an alert, close_notify, not encrypted.

@@ -11,9 +11,10 @@ use std::task::{Context, Poll, ready};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use wheelhouse::net::{TcpListener, TcpStream};
 use wheelhouse::testing::Test;
-use wheelhouse_tls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use wheelhouse_tls::rustls::{self, ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use wheelhouse_tls::{
     CertificateDer, PrivateKeyDer, ServerName, TlsAcceptor, TlsConnector, TlsStream, client_config,
     server_config,
@@ -90,6 +91,26 @@ pub(crate) async fn pair() -> (TlsStream<TcpStream>, TlsStream<TcpStream>) {
 /// So many bytes that differ from place to place.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
+}
+
+/// What rustls said.
+#[track_caller]
+pub(crate) fn reason(error: &io::Error) -> &rustls::Error {
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    error.get_ref().unwrap().downcast_ref().unwrap()
+}
+
+/// Small buffers, so that writers wait.
+pub(crate) fn shrink_buffers(stream: &TcpStream) {
+    set_socket_send_buffer_size(stream, 4096).unwrap();
+}
+
+/// What a client says first.
+pub(crate) fn client_hello(config: ClientConfig) -> Vec<u8> {
+    let mut hello = Vec::new();
+    let mut client = ClientConnection::new(Arc::new(config), localhost()).unwrap();
+    client.write_tls(&mut hello).unwrap();
+    hello
 }
 
 /// A byte at a time, and not ready every other time.
