@@ -149,6 +149,18 @@ macro_rules! halves {
                 self.stream.read(buffer)
             }
 
+            /// As [`StreamSocket::read_to_end`]; cancel safe.
+            ///
+            /// # Errors
+            ///
+            /// As [`StreamSocket::read_to_end`].
+            pub fn read_to_end(
+                &self,
+                buffer: &mut Vec<u8>,
+            ) -> impl Future<Output = io::Result<usize>> + Send {
+                self.stream.read_to_end(buffer)
+            }
+
             /// As [`StreamSocket::peek`]; cancel safe.
             ///
             /// # Errors

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use socket2::SockRef;
 use wheelhouse_runtime::io::{Ready, Source};
 
-use crate::spare::fill;
+use crate::spare::{fill, read_to_end};
 use crate::transport::Transport;
 
 /// A connection: a [`TcpStream`](crate::TcpStream) or a [`UnixStream`](crate::UnixStream),
@@ -103,6 +103,26 @@ impl<S: Transport> StreamSocket<S> {
     /// loop.
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.source.recv(buffer)
+    }
+
+    /// Reads all that comes until the stream ends, behind what `buffer` holds, and gives how much it
+    /// was. Whoever sends decides how much memory it takes: where that is not to be trusted,
+    /// [`StreamReader::read_to_end`](crate::StreamReader::read_to_end) has a limit.
+    ///
+    /// Prefer both to the method of that name in `futures-lite` and `futures`: each time it has
+    /// waited, it clears the spare half of its buffer anew, which for large streams adds up to much
+    /// more than the reading.
+    ///
+    /// Cancel safe: what has come is in `buffer`, after an error too.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_to_end(
+        &self,
+        buffer: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        read_to_end(buffer, || self.readable(), |room| self.try_read(room))
     }
 
     /// Writes what there is room for, at least a byte unless `data` is empty.

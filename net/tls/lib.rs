@@ -30,8 +30,8 @@
 //! ```no_run
 //! use std::sync::Arc;
 //!
-//! use futures_lite::{AsyncReadExt, AsyncWriteExt};
-//! use wheelhouse::net::TcpStream;
+//! use futures_lite::AsyncWriteExt;
+//! use wheelhouse::net::{StreamReader, TcpStream};
 //! use wheelhouse_tls::{TlsConnector, client_config, roots_from_pem};
 //!
 //! # fn main() -> std::io::Result<()> {
@@ -44,8 +44,8 @@
 //!     let mut stream = connector.connect(name, stream).await?;
 //!     stream.write_all(b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n").await?;
 //!     stream.flush().await?;
-//!     let mut response = Vec::new();
-//!     stream.read_to_end(&mut response).await?;
+//!     let response = StreamReader::new(&mut stream).read_to_end(1 << 20).await?;
+//!     println!("{} bytes", response.len());
 //!     stream.close().await
 //! })
 //! # }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use wheelhouse_runtime::io::{Direction, Interest, Ready, Source};
 
 use super::end::{End, checked, set_blocking};
-use crate::spare::fill;
+use crate::spare::{fill, read_to_end};
 
 /// The end of a pipe to read from. Dropping it closes it: senders then meet `BrokenPipe`.
 ///
@@ -120,6 +120,21 @@ impl Receiver {
     /// The system's; an error if it is awaited outside the pipe's loop.
     pub fn read(&self, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
         self.source.recv(buffer)
+    }
+
+    /// Reads all that comes until there is no sender, behind what `buffer` holds, and gives how much
+    /// it was; as [`TcpStream::read_to_end`](crate::StreamSocket::read_to_end).
+    ///
+    /// Cancel safe: what has come is in `buffer`, after an error too.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_to_end(
+        &self,
+        buffer: &mut Vec<u8>,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        read_to_end(buffer, || self.readable(), |room| self.try_read(room))
     }
 
     /// Reads without waiting, on any thread.
