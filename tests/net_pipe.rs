@@ -35,7 +35,7 @@ fn named() -> TempPath {
 #[test]
 fn what_is_sent_is_received_and_then_the_end() {
     run(async {
-        let (sender, mut receiver) = pipe().unwrap();
+        let (sender, receiver) = pipe().unwrap();
         let sent: Vec<u8> = (0..1_000_000).map(|n| n as u8).collect();
         let data = sent.clone();
         let task = spawn(async move { sender.write_all(&data).await });

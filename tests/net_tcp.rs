@@ -236,7 +236,7 @@ fn borrowed_halves_read_and_write_at_once() {
             let (mut reader, mut writer) = (&server, &server);
             futures_lite::io::copy(&mut reader, &mut writer).await.unwrap();
         });
-        let (mut reader, mut writer) = client.split();
+        let (reader, mut writer) = client.split();
         assert_eq!(reader.peer_addr().unwrap(), writer.peer_addr().unwrap());
         let data = vec![7; 3_000_000];
         let send = async {

@@ -12,7 +12,6 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_lite::io::AsyncReadExt;
 use socket2::SockRef;
 use support::tcp::{listener, narrow_pair, pair, pair_with_std, run, run_scripted};
 use support::{GUARD, assert_nothing_left, turn_until_idle};
@@ -133,9 +132,9 @@ fn a_peer_that_ended_its_side_does_not_make_a_blocked_writer_spin() {
     assert!(!writer.is_finished());
     event_loop.block_on(async {
         let mut received = Vec::new();
-        let mut theirs = theirs;
         theirs.read_to_end(&mut received).await.unwrap();
         assert_eq!(received.len(), 1 << 20);
+        drop(theirs);
         writer.await.unwrap();
         drop(ours);
     });
@@ -283,7 +282,7 @@ fn a_selector_that_misbehaves_loses_nothing() {
             let address = listener.local_addr().unwrap();
             let server = spawn(async move {
                 for _ in 0..20 {
-                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let (stream, _) = listener.accept().await.unwrap();
                     spawn(async move {
                         let mut all = Vec::new();
                         stream.read_to_end(&mut all).await.unwrap();
@@ -294,7 +293,7 @@ fn a_selector_that_misbehaves_loses_nothing() {
             let clients: Vec<_> = (0..20_u8)
                 .map(|n| {
                     spawn(async move {
-                        let mut stream = TcpStream::connect(address).await.unwrap();
+                        let stream = TcpStream::connect(address).await.unwrap();
                         let sent = vec![n; 50_000];
                         stream.write_all(&sent).await.unwrap();
                         stream.shutdown(Shutdown::Write).unwrap();

@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::io::AsyncWriteExt;
 use support::{
     GUARD, TempPath, assert_close_on_exec, assert_nothing_left, kind_of, poll_once, run_checked,
     run_checked_on, turn_until_idle,
@@ -61,7 +61,7 @@ fn an_echo_server_at_a_path_echoes() {
         assert!(client.local_addr().unwrap().is_unnamed());
         let sent: Vec<u8> = (0..1_000_000).map(|n| n as u8).collect();
         let mut received = Vec::new();
-        let (mut reader, mut writer) = client.split();
+        let (reader, mut writer) = client.split();
         let send = async {
             AsyncWriteExt::write_all(&mut writer, &sent).await.unwrap();
             writer.close().await.unwrap();
@@ -260,7 +260,7 @@ fn cancelled_waits_leave_nothing_and_disturb_nobody() {
 #[test]
 fn a_peer_that_ended_its_side_does_not_make_a_blocked_writer_spin() {
     let event_loop = EventLoop::new().unwrap();
-    let (ours, mut theirs) = event_loop.block_on(async { UnixStream::pair() }).unwrap();
+    let (ours, theirs) = event_loop.block_on(async { UnixStream::pair() }).unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     let writer = {
         let _entered = event_loop.enter();
