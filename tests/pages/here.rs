@@ -189,9 +189,9 @@ methods! {
     net::TcpStream {
         connect::<&str>, connect_with::<&str>, from_std, into_split, into_std, linger, local_addr,
         nodelay, peek, peer_addr, poll_peek, poll_read_ready, poll_write_ready, quickack, read,
-        readable, ready, set_linger, set_nodelay, set_quickack, set_ttl, set_zero_linger, split,
-        take_error, try_read, try_read_buf, try_read_vectored, try_write, try_write_vectored, ttl,
-        writable, write, write_all,
+        read_to_end, readable, ready, set_linger, set_nodelay, set_quickack, set_ttl,
+        set_zero_linger, split, take_error, try_read, try_read_buf, try_read_vectored, try_write,
+        try_write_vectored, ttl, writable, write, write_all,
     }
     net::UdpSocket {
         bind::<&str>, bind_device, broadcast, connect::<&str>, device, from_std, into_std,
@@ -220,8 +220,8 @@ methods! {
         bind::<&str>, connect::<&str>, datagram, listen, new_datagram, new_stream,
     }
     net::UnixStream {
-        connect::<&str>, connect_addr, from_std, into_split, into_std, local_addr, pair,
-        peer_addr, peer_cred, poll_read_ready, poll_write_ready, read, readable, ready, split,
+        connect::<&str>, connect_addr, from_std, into_split, into_std, local_addr, pair, peer_addr,
+        peer_cred, poll_read_ready, poll_write_ready, read, read_to_end, readable, ready, split,
         take_error, try_read, try_read_buf, try_read_vectored, try_write, try_write_vectored,
         writable, write, write_all,
     }
@@ -263,8 +263,8 @@ methods! {
     }
     net::unix::pipe::Receiver {
         from_file, from_file_unchecked, from_owned_fd, from_owned_fd_unchecked, into_blocking_fd,
-        into_nonblocking_fd, poll_read_ready, read, readable, ready, try_read, try_read_buf,
-        try_read_vectored,
+        into_nonblocking_fd, poll_read_ready, read, read_to_end, readable, ready, try_read,
+        try_read_buf, try_read_vectored,
     }
     net::unix::pipe::Sender {
         from_file, from_file_unchecked, from_owned_fd, from_owned_fd_unchecked, into_blocking_fd,
