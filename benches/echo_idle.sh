@@ -8,7 +8,7 @@
 # The first runs both servers at once, each with all of its connections and a client of its own, of
 # which one is stopped while the other works, by turns and for a second at a time. What is compared
 # is the thread that serves, within such a second, to the one before and after it: connecting is not
-# in it, and a machine that grows slow does so for both. Of the ratios it gives the mean and an
+# in it, and a machine that grows slow does so for both. Of the ratios it gives the median and an
 # interval that holds it with 95 % (bootstrap).
 #
 # The second counts instructions of the server in user space: no noise, but no caches and no kernel.
@@ -49,12 +49,12 @@ messages() {
 }
 
 instructions() {
-    local name=$1 connections=$2 counts=() seconds
+    local name=$1 connections=$2 counts=() time
     shift 2
     # The difference of a long and a short run: starting and connecting are in both.
-    for seconds in 5 25; do
+    for time in 1ms 20s; do
         serve "$name" "valgrind --tool=callgrind --callgrind-out-file=/dev/null" "$@"
-        "$target/wheelhouse-load" --connections "$connections" --duration "${seconds}s" \
+        "$target/wheelhouse-load" --connections "$connections" --duration "$time" \
             --warm-up 0s --timeout 60s "tcp://$(field "$name" tcp)" >/dev/null 2>&1 || true
         kill -TERM "$server"
         wait "$server" || true
@@ -66,7 +66,7 @@ instructions() {
 }
 
 if [ "${1:-}" = --instructions ]; then
-    connections=${2:-200}
+    connections=${2:-100}
     without=$(instructions without "$connections")
     with=$(instructions with "$connections" --idle-timeout 30s)
     awk -v one="$without" -v other="$with" 'BEGIN {
@@ -116,21 +116,25 @@ for ((round = 1; round <= rounds; round++)); do
     echo "$one $other"
 done | tee "$work/ratios" | awk '{ print "round " NR ": without " $1 " ns a message, with " $2 " ns" }'
 
-awk 'BEGIN { srand(1) }
-    { ratio[NR] = log($2 / $1); sum += ratio[NR] }
-    END {
-        for (again = 0; again < 5000; again++) {
-            drawn = 0
-            for (i = 0; i < NR; i++) drawn += ratio[int(rand() * NR) + 1]
-            mean[again] = drawn / NR
-        }
-        # Sorted by insertion into bins would be shorter to run; this is short to read.
-        for (gap = 2500; gap > 0; gap = int(gap / 2))
-            for (i = gap; i < 5000; i++) {
-                kept = mean[i]
-                for (j = i; j >= gap && mean[j - gap] > kept; j -= gap) mean[j] = mean[j - gap]
-                mean[j] = kept
+awk '
+    # Of the first n, which it sorts.
+    function median(values, n,    gap, i, j, kept) {
+        for (gap = int(n / 2); gap > 0; gap = int(gap / 2))
+            for (i = gap + 1; i <= n; i++) {
+                kept = values[i]
+                for (j = i; j > gap && values[j - gap] > kept; j -= gap) values[j] = values[j - gap]
+                values[j] = kept
             }
+        return (values[int((n + 1) / 2)] + values[int((n + 2) / 2)]) / 2
+    }
+    { ratio[NR] = ($2 / $1 - 1) * 100 }
+    END {
+        srand(1)
+        for (again = 1; again <= 2000; again++) {
+            for (i = 1; i <= NR; i++) drawn[i] = ratio[int(rand() * NR) + 1]
+            medians[again] = median(drawn, NR)
+        }
+        median(medians, 2000)
         printf "with idle timeouts: %+.2f %%, between %+.2f and %+.2f %% (95 %%, %d rounds)\n",
-            (exp(sum / NR) - 1) * 100, (exp(mean[125]) - 1) * 100, (exp(mean[4874]) - 1) * 100, NR
+            median(ratio, NR), medians[50], medians[1951], NR
     }' "$work/ratios"
