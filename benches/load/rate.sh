@@ -12,9 +12,7 @@ cd "$(dirname "$0")/../.."
 rounds=${1:-3} connections=64 seconds=5
 cargo build --quiet --release -p wheelhouse-load
 load=${CARGO_TARGET_DIR:-target}/release/wheelhouse-load
-for tool in nginx wrk h2load; do
-    command -v $tool >/dev/null || { echo "SKIPPED: $tool is not installed"; exit 0; }
-done
+command -v nginx >/dev/null || { echo "SKIPPED: nginx is not installed"; exit 0; }
 
 folder=$(mktemp -d)
 port=$((20000 + RANDOM % 20000))
@@ -36,9 +34,10 @@ url=http://127.0.0.1:$port/
 measure() {
     local name=$1 out rate cpu
     shift
+    command -v "$1" >/dev/null || { echo "$name SKIPPED: it is not installed"; return; }
     out=$( { TIMEFORMAT='cpu %U %S'; time taskset -c 0 "$@"; } 2>&1 )
-    rate=$(grep -oE 'Requests/sec: +[0-9.]+|[0-9.]+ req/s|[0-9,]+ /s$' <<<"$out" | head -1 |
-        tr -d ', a-zA-Z/:')
+    rate=$(grep -oE 'Requests/sec:[[:space:]]+[0-9.]+|[0-9.]+ req/s|[0-9,]+ /s$' <<<"$out" | head -1 |
+        tr -d ', \ta-zA-Z/:')
     cpu=$(awk '/^cpu / { print $2 + $3 }' <<<"$out")
     awk -v name="$name" -v rate="$rate" -v cpu="$cpu" -v seconds=$seconds 'BEGIN {
         printf "%-16s %9.0f /s  %6.2f us of processor a request\n", name, rate, cpu * 1e6 / (rate * seconds)
@@ -48,6 +47,9 @@ measure() {
 for ((round = 0; round < rounds; round++)); do
     measure wrk wrk -t1 -c$connections -d${seconds}s "$url"
     measure h2load h2load --h1 -t1 -c$connections -D$seconds "$url"
+    # Both have threads for all processors, and are held to one.
+    measure oha oha --no-tui -c $connections -z ${seconds}s "$url"
+    GOMAXPROCS=1 measure hey hey -c $connections -z ${seconds}s "$url"
     measure wheelhouse-load "$load" "$url" -q -c $connections -d ${seconds}s --warm-up 0s
     measure "  --spin 0s" "$load" "$url" -q -c $connections -d ${seconds}s --warm-up 0s --spin 0s
 done

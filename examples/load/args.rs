@@ -110,11 +110,16 @@ pub(crate) struct CompareArgs {
     /// The summary of the second
     pub(crate) after: PathBuf,
     /// What differs by less, in percent, is the same
-    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
     pub(crate) tolerance: f64,
     /// Write the comparison as JSON to stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "a number of percent is needed, such as 5 or 0.5".into())
 }
 
 #[derive(Debug, clap::Args)]
@@ -315,6 +320,11 @@ impl Args {
         let mut origins = target.origins()?;
         for origin in origins.iter_mut().flatten() {
             prepare(origin, &tls, is_http2)?;
+        }
+        if let Some(option) = tls.given() {
+            if !origins.iter().flatten().any(|origin| origin.target.is_tls) {
+                return Err(format!("`{option}` is for https:// and tls://"));
+            }
         }
         if is_http2 && origins.is_none() {
             return Err("`--http2` needs a target; the embedded server only echoes".into());
@@ -517,6 +527,8 @@ pub(crate) mod tests {
         says("--no-keep-alive --depth 2", "--depth");
         says("--expect-length 5", "http://");
         says("--max-rate 5", "--find-rate");
+        says("http://127.0.0.1/ --insecure", "`--insecure` is for https://");
+        says("--sni x", "`--sni` is for https://");
         says("--tui --quiet", "cannot be used with");
     }
 

@@ -22,7 +22,7 @@ const STYLE: &str = "\
 text{font:12px system-ui,sans-serif;fill:#57606a}.title{font-size:16px;font-weight:600;fill:#24292f}
 .axis{stroke:#d0d7de;fill:none}.line{fill:none;stroke-width:2}.a{stroke:#0969da}.b{stroke:#bc4c00}
 .c{stroke:#8250df}.dot.a{fill:#0969da}.dot.b{fill:#bc4c00}.dot.c{fill:#8250df}.heat{fill:#0969da}
-.key{stroke-width:3}.mark{stroke:#1a7f37;stroke-dasharray:5 4}
+.line.c{stroke-width:1.3}.key{stroke-width:3}.mark{stroke:#1a7f37;stroke-dasharray:5 4}
 @media(prefers-color-scheme:dark){text{fill:#9198a1}.title{fill:#e6edf3}.axis{stroke:#3d444d}
 .a{stroke:#4493f8}.b{stroke:#f0883e}.c{stroke:#ab7df8}.dot.a{fill:#4493f8}.dot.b{fill:#f0883e}
 .dot.c{fill:#ab7df8}.heat{fill:#4493f8}.mark{stroke:#3fb950}}";
@@ -34,6 +34,8 @@ struct Picture {
     out: String,
     low: f64,
     high: f64,
+    /// Not logarithmic.
+    is_even: bool,
 }
 
 /// Points in units of the axes.
@@ -47,12 +49,27 @@ impl Picture {
     fn new(title: &str, low: f64, high: f64) -> Picture {
         let low = 10f64.powf(low.max(1.0).log10().floor());
         let high = 10f64.powf(high.max(low * 2.0).log10().ceil());
-        let mut picture = Picture { out: String::new(), low, high };
+        let mut picture = Picture { out: String::new(), low, high, is_even: false };
         picture.add(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              role=\"img\" aria-label=\"{title}\">\n<style>{STYLE}</style>\n\
              <text class=\"title\" x=\"12\" y=\"24\">{title}</text>\n"
         ));
+        picture
+    }
+
+    /// With an axis that begins at nothing and is even, for what may be nothing.
+    fn from_zero(title: &str, high: f64) -> Picture {
+        let mut picture = Picture::new(title, 1.0, 10.0);
+        let unit = 10f64.powf((high / 4.0).log10().floor());
+        let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|times| times * unit);
+        let step = step.into_iter().find(|step| step * 4.0 >= high).unwrap_or(high / 4.0);
+        (picture.low, picture.high, picture.is_even) = (0.0, step * 4.0, true);
+        for number in 0..=4 {
+            let value = step * f64::from(number);
+            let text = if step < 1.0 { value.to_string() } else { grouped(value as u64) };
+            picture.across(value, &text);
+        }
         picture
     }
 
@@ -62,6 +79,9 @@ impl Picture {
     }
 
     fn y(&self, value: f64) -> f64 {
+        if self.is_even {
+            return BOTTOM - value.min(self.high) / self.high * (BOTTOM - TOP);
+        }
         let span = (self.high / self.low).log10();
         BOTTOM - (value.clamp(self.low, self.high) / self.low).log10() / span * (BOTTOM - TOP)
     }
@@ -70,15 +90,19 @@ impl Picture {
     fn decades(&mut self, label: impl Fn(f64) -> String) {
         let mut value = self.low;
         while value <= self.high * 1.001 {
-            let (y, text) = (self.y(value), label(value));
-            self.add(format_args!(
-                "<path class=\"axis\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>\
-                 <text text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>\n",
-                LEFT - 6.0,
-                y + 4.0
-            ));
+            self.across(value, &label(value));
             value *= 10.0;
         }
+    }
+
+    fn across(&mut self, value: f64, text: &str) {
+        let y = self.y(value);
+        self.add(format_args!(
+            "<path class=\"axis\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>\
+             <text text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>\n",
+            LEFT - 6.0,
+            y + 4.0
+        ));
     }
 
     fn tick(&mut self, x: f64, label: &str) {
@@ -220,14 +244,11 @@ pub(crate) fn rates(intervals: &Intervals) -> String {
         curve("sent, by when it was due", &|row| row.sent),
         curve("errors", &|row| row.failed),
     ];
-    // What never happened has no line: nothing has no place on this axis.
+    // What never happened has no line.
     let has_some = |line: &Line<'_>| line.points.iter().any(|point| point.1 > 0.0);
     let lines: Vec<Line<'_>> = lines.into_iter().filter(has_some).collect();
-    let values = || lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
-    let low = values().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
-    let high = values().fold(1.0, f64::max);
-    let mut picture = Picture::new("Messages a second", low.min(high), high);
-    picture.decades(|rate| grouped(rate as u64));
+    let values = lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
+    let mut picture = Picture::from_zero("Messages a second", values.fold(1.0, f64::max));
     let x = seconds(&mut picture, rows.len() as f64 * width);
     picture.lines(&lines, x, false);
     picture.end()
@@ -253,7 +274,7 @@ pub(crate) fn heat(intervals: &Intervals) -> String {
     let first = (0..BUCKETS / TOGETHER).find(used).unwrap_or(0);
     let last = (0..BUCKETS / TOGETHER).rfind(used).unwrap_or(0);
     let edge = |bucket: usize| lower_end(bucket * TOGETHER) as f64;
-    let mut picture = Picture::new("Latencies over time", edge(first), edge(last + 1));
+    let mut picture = Picture::new("Heat map of the latencies", edge(first), edge(last + 1));
     let length = rows.len() as f64 * width;
     let x = seconds(&mut picture, length);
     let most = columns.iter().flatten().copied().max().unwrap_or(1).max(2) as f64;
@@ -309,10 +330,12 @@ pub(crate) fn knee(search: &Search) -> String {
     picture.lines(&lines, x, true);
     if let Some(found) = search.found_rate {
         let (at, text) = (x(found as f64), grouped(found));
+        // On the side where there is room for it.
+        let (anchor, beside) = if at < WIDTH / 2.0 { ("start", 5.0) } else { ("end", -5.0) };
         picture.add(format_args!(
             "<path class=\"mark\" d=\"M{at:.1} {TOP}V{BOTTOM}\"/>\
-             <text text-anchor=\"end\" x=\"{:.1}\" y=\"{:.1}\">found: {text} /s</text>\n",
-            at - 5.0,
+             <text text-anchor=\"{anchor}\" x=\"{:.1}\" y=\"{:.1}\">found: {text} /s</text>\n",
+            at + beside,
             TOP + 12.0
         ));
     }
@@ -347,6 +370,19 @@ mod tests {
         assert_eq!(both.matches("class=\"line").count(), 2);
         assert!(both.contains(">p99.9<") && !both.contains(">p99.99<"), "of 1,000 samples");
         assert!(heat(&full.intervals).matches("class=\"heat\"").count() > 10);
+    }
+
+    #[test]
+    fn rates_stand_on_nothing() {
+        let mut intervals = Intervals::new(0, std::time::Duration::from_secs(1));
+        for at in [0, 1, 2, 45_000_000] {
+            intervals.sent(at);
+        }
+        // 150, none and 50 a second, in intervals of 20 ms.
+        let svg = rates(&intervals);
+        is_whole(&svg);
+        assert!(svg.contains(">0</text>") && svg.contains(">200</text>"), "{svg}");
+        assert!(svg.contains("L400.0 276.0"), "none is at the foot: {svg}");
     }
 
     #[test]

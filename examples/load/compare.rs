@@ -71,6 +71,12 @@ struct Found {
 pub(crate) fn compare(args: &CompareArgs) -> Result<(String, u8), String> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let comparison = Comparison::of(&before, &after, args.tolerance);
+    // Of the schema, and of no more of it than its name.
+    let has_figure = |name: &str| comparison.figures.iter().any(|line| line.name == name);
+    if !has_figure("answers/s") || !has_figure("service p50") {
+        let (before, after) = (args.before.display(), args.after.display());
+        return Err(format!("`{before}` or `{after}` is no whole summary: figures are missing"));
+    }
     let text = if args.json {
         let mut text = serde_json::to_string_pretty(&comparison)
             .map_err(|error| format!("cannot write JSON: {error}"))?;

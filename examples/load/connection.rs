@@ -26,6 +26,9 @@ use crate::stream::{Connector, Stream};
 const FIRST_PAUSE: u64 = 10_000_000;
 const LONGEST_PAUSE: u64 = 1_000_000_000;
 
+/// So often a connection receives before the others have their turn.
+const MOST_AT_ONCE: usize = 16;
+
 type Opening = Pin<Box<dyn Future<Output = Result<Stream, Failure>>>>;
 
 enum Link {
@@ -114,22 +117,26 @@ impl Connection {
         } else {
             0
         };
-        loop {
+        for _ in 0..MOST_AT_ONCE {
             self.send(cx, now)?;
             if self.flights.is_empty() && self.is_over(now) {
                 return Ok(Step::Over);
             }
             match self.receive(cx)? {
                 Some(at) => now = at,
-                None => break,
+                None => {
+                    if now == 0 {
+                        now = self.job.now();
+                    }
+                    return self.wait(cx, now);
+                }
             }
             if !matches!(self.link, Link::Up(_)) {
                 return Ok(Step::Again);
             }
         }
-        if now == 0 {
-            now = self.job.now();
-        }
+        // A peer that never pauses must not keep the other connections waiting; nor its own timeout.
+        cx.waker().wake_by_ref();
         self.wait(cx, now)
     }
 
@@ -389,8 +396,8 @@ impl Connection {
                 record.answered(*flight, now, now, self.job.has_plan());
             }
         }
-        self.flights.clear();
-        self.exchange.restart();
+        self.job.record.borrow_mut().gone(self.flights.drain(..), false);
+        self.exchange.give_up();
         self.job.failed(failure, missing, now);
     }
 
@@ -573,6 +580,7 @@ impl Drop for Connection {
         }
         let (index, missing) = (self.index, self.flights.len());
         if missing > 0 {
+            self.job.record.borrow_mut().gone(self.flights.drain(..), true);
             let text =
                 format!("connection {index}: {missing} messages unanswered when the run had ended");
             self.job.failed(Failure { kind: Kind::Unfinished, text }, missing, self.job.now());

@@ -208,6 +208,17 @@ impl Exchange {
         }
     }
 
+    /// Begins anew on another connection, without what is under way: the next request is the one
+    /// after it, or one that is never answered would be all that is asked for.
+    pub(crate) fn give_up(&mut self) {
+        if let Exchange::Http(http) = self {
+            for _ in 0..http.due {
+                http.answering = http.after(http.answering);
+            }
+        }
+        self.restart();
+    }
+
     /// Begins anew on another connection. Answers still due are forgotten.
     pub(crate) fn restart(&mut self) {
         match self {

@@ -1,6 +1,7 @@
 //! The files that a run can leave beside its table: JSON a second, histograms, pictures, the report.
 
 use std::fmt::Write;
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,27 +14,46 @@ use crate::chart;
 use crate::report;
 use crate::summary::{Measured, Summary};
 
-/// Writes what was asked for. The error is for the user's eyes.
+/// Whether what is asked for can be written, before a run that may be long. Nothing that is there
+/// is touched. The error is for the user's eyes.
+pub(crate) fn check(outputs: &Outputs) -> Result<(), String> {
+    let json = outputs.json.as_ref().filter(|_| !outputs.is_json_to_stdout());
+    let all = [json, outputs.jsonl.as_ref(), outputs.hdr.as_ref()];
+    let all = all.into_iter().chain([outputs.picture.as_ref(), outputs.report.as_ref()]);
+    for path in all.flatten() {
+        let is_new = !path.exists();
+        let opened = OpenOptions::new().append(true).create(true).open(path);
+        opened.map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+        if is_new {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    Ok(())
+}
+
+/// Writes what was asked for, each whatever became of the others. The errors are for the user's
+/// eyes.
 pub(crate) fn write(
     outputs: &Outputs,
     summary: &Summary,
     measured: &Measured,
-) -> Result<(), String> {
+) -> Vec<Result<(), String>> {
+    let mut results = Vec::new();
     if let Some(path) = &outputs.jsonl {
-        put(path, &lines(summary)?)?;
+        results.push(lines(summary).and_then(|text| put(path, &text)));
     }
     if let Some(path) = &outputs.hdr {
         let is_text = path.extension().is_some_and(|extension| extension == "hgrm");
-        let main = main_histogram(measured);
-        put(path, &if is_text { hgrm(main) } else { hlog(measured)? })?;
+        let text = if is_text { Ok(hgrm(main_histogram(measured))) } else { hlog(measured) };
+        results.push(text.and_then(|text| put(path, &text)));
     }
     if let Some(path) = &outputs.picture {
-        put(path, &picture(summary, measured))?;
+        results.push(put(path, &picture(summary, measured)));
     }
     if let Some(path) = &outputs.report {
-        put(path, &page(summary, measured))?;
+        results.push(put(path, &page(summary, measured)));
     }
-    Ok(())
+    results
 }
 
 fn put(path: &Path, text: &str) -> Result<(), String> {

@@ -80,6 +80,7 @@ enum Link {
 /// A message under way. Dropped before it is answered, it is unfinished.
 struct UnderWay<'a> {
     connection: &'a Http2,
+    flight: Flight,
     is_done: bool,
 }
 
@@ -132,16 +133,20 @@ impl Http2 {
             job.room.taken();
             let number = self.next.get();
             self.next.set((number + 1) % self.messages.len());
-            let mut under_way = UnderWay { connection: self, is_done: false };
+            let mut under_way = UnderWay { connection: self, flight: due, is_done: false };
             let deadline = job.instant(due.sent.saturating_add(job.timeout));
             let outcome = timeout_at(deadline, self.ask(number, due)).await;
             let now = job.now();
             match outcome {
                 Ok(Ok(())) => self.pause.set(FIRST_PAUSE),
-                Ok(Err(failure)) => job.failed(failure, 1, now),
+                Ok(Err(failure)) => {
+                    job.record.borrow_mut().gone([due], false);
+                    job.failed(failure, 1, now);
+                }
                 Err(_) => {
                     let record = &mut *job.record.borrow_mut();
                     record.answered(due, now, now, job.has_plan());
+                    record.gone([due], false);
                     let timeout = std::time::Duration::from_nanos(job.timeout);
                     let text = format!("connection {}: no answer within {timeout:?}", self.index);
                     job.live.failed(1);
@@ -229,9 +234,15 @@ impl Http2 {
     fn talking(&self, error: &hyper::Error) -> Failure {
         use std::error::Error;
         let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        let of_h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
         let kind = match io.map(std::io::Error::kind) {
             Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe) => {
                 Kind::Reset
+            }
+            // One stream or all of them, by the peer's word.
+            _ if of_h2.is_some_and(|error| error.is_remote() && error.is_reset()) => Kind::Reset,
+            _ if of_h2.is_some_and(|error| error.is_remote() && error.is_go_away()) => {
+                Kind::ClosedByPeer
             }
             _ if error.is_incomplete_message() || error.is_closed() => Kind::ClosedByPeer,
             _ => Kind::Malformed,
@@ -330,6 +341,7 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if !self.is_done {
             let job = &self.connection.job;
+            job.record.borrow_mut().gone([self.flight], true);
             let text = format!(
                 "connection {}: a message unanswered when the run had ended",
                 self.connection.index

@@ -78,6 +78,7 @@ impl Job {
     pub(crate) fn answered(&self, flight: Flight, answer: &Answered, first_byte: u64, now: u64) {
         let record = &mut *self.record.borrow_mut();
         record.answered(flight, first_byte, now, self.has_plan());
+        record.account.answered += u64::from(flight.planned >= record.measure_from);
         if now >= record.measure_from && now < self.end.get() {
             record.answered += 1;
             record.statuses[usize::from(answer.status / 100) % 10] += 1;

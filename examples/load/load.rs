@@ -104,6 +104,7 @@ fn comparison(args: &CompareArgs) -> Result<u8, String> {
 
 /// Runs, and writes what came out. Gives the exit code.
 fn load(settings: Settings) -> Result<u8, String> {
+    files::check(&settings.outputs)?;
     run::check_open_files(&settings, settings.origins.is_none())?;
     let embedded = if settings.origins.is_none() { Some(Embedded::start()?) } else { None };
     let origins: Vec<Origin> = match (&settings.origins, &embedded) {
@@ -126,12 +127,16 @@ fn load(settings: Settings) -> Result<u8, String> {
     };
     drop(painter);
     let (summary, measured) = outcome?;
-    write(settings, &summary)?;
-    files::write(&settings.outputs, &summary, &measured)?;
-    for line in &summary.verdict {
+    // What cannot be written of it takes nothing else along: the run may have been long.
+    let results = [write(settings, &summary)].into_iter();
+    let problems: Vec<String> = results
+        .chain(files::write(&settings.outputs, &summary, &measured))
+        .filter_map(Result::err)
+        .collect();
+    for line in summary.verdict.iter().chain(&problems) {
         eprintln!("wheelhouse-load: {line}");
     }
-    Ok(summary.exit_code)
+    Ok(if problems.is_empty() { summary.exit_code } else { FAILED })
 }
 
 /// The table goes to stdout, or to stderr when stdout belongs to the JSON.
@@ -144,10 +149,10 @@ fn write(settings: &Settings, summary: &Summary) -> Result<(), String> {
             stdout(&json::text(summary)?)
         }
         Some(path) => {
-            stdout(table.as_bytes())?;
             let text = json::text(summary)?;
-            std::fs::write(path, text)
-                .map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+            let written = std::fs::write(path, text)
+                .map_err(|error| format!("cannot write `{}`: {error}", path.display()));
+            stdout(table.as_bytes()).and(written)
         }
     }
 }

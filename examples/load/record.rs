@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 use crate::failure::{Failure, Failures};
 use crate::intervals::Intervals;
@@ -17,6 +18,27 @@ const LONGEST: u64 = 3_600_000_000_000;
 
 /// A send that is later than the plan by more than this is counted as late.
 pub(crate) const LATE_NS: u64 = 1_000_000;
+
+/// What became of the messages that were sent: each is one of the three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Account {
+    pub(crate) sent: u64,
+    /// Late or early, well or with a status that is an error.
+    pub(crate) answered: u64,
+    /// Given up, or lost with their connection.
+    pub(crate) lost: u64,
+    /// Under way when the run had ended, and its last answers had been waited for.
+    pub(crate) unfinished: u64,
+}
+
+impl Account {
+    fn merge(&mut self, other: &Account) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.lost += other.lost;
+        self.unfinished += other.unfinished;
+    }
+}
 
 /// A message under way, in nanoseconds from the start of the run.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +83,8 @@ pub(crate) struct Record {
     /// Within the measured time; above TLS, if there is any.
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
+    /// Of the messages measured: all that were sent, and what became of them.
+    pub(crate) account: Account,
     pub(crate) late_by_target: u64,
     pub(crate) late_by_generator: u64,
     pub(crate) unsent_by_target: u64,
@@ -90,6 +114,7 @@ impl Record {
             statuses: [0; 10],
             bytes_sent: 0,
             bytes_received: 0,
+            account: Account::default(),
             late_by_target: 0,
             late_by_generator: 0,
             unsent_by_target: 0,
@@ -119,6 +144,7 @@ impl Record {
         if flight.planned < self.measure_from {
             return;
         }
+        self.account.sent += 1;
         self.intervals.sent(flight.planned);
         if own == error {
             self.send_error.saturating_record(error);
@@ -134,6 +160,7 @@ impl Record {
             seen.sent += 1;
         }
         if now >= self.measure_from {
+            self.account.sent += 1;
             self.intervals.sent(now);
         }
     }
@@ -159,6 +186,17 @@ impl Record {
             self.response.saturating_record(latency);
         }
         self.intervals.answered(flight.planned, now, latency);
+    }
+
+    /// Messages that will have no answer.
+    pub(crate) fn gone(&mut self, flights: impl IntoIterator<Item = Flight>, is_over: bool) {
+        let measured = |flight: &Flight| flight.planned >= self.measure_from;
+        let count = flights.into_iter().filter(measured).count() as u64;
+        if is_over {
+            self.account.unfinished += count;
+        } else {
+            self.account.lost += count;
+        }
     }
 
     /// A connection is there that was begun at `since`. Those made before the run have times of
@@ -195,6 +233,7 @@ impl Record {
         self.answered += other.answered;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
+        self.account.merge(&other.account);
         self.late_by_target += other.late_by_target;
         self.late_by_generator += other.late_by_generator;
         self.unsent_by_target += other.unsent_by_target;

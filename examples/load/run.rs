@@ -20,6 +20,7 @@ use crate::origin::Origin;
 use crate::plan::{Plan, Stage};
 use crate::record::Record;
 use crate::summary::Measured;
+use crate::target::Place;
 use crate::worker::{Done, Go, Ready, Share, work};
 
 /// Descriptors beside the connections: loops, standard streams, signals.
@@ -150,14 +151,20 @@ impl Run {
     fn nobody(&self, failures: &Failures) -> String {
         let first = failures.iter().next().map_or("no reason known", |(_, _, text)| text);
         let target = &self.origins[0].target;
-        let hint = if target.is_http() {
-            "is a server listening there?".into()
-        } else {
-            let address = target.name.split_once("://").map_or(&*target.name, |(_, rest)| rest);
-            format!("is a server listening there? `wheelhouse-echo --tcp {address}` starts one")
+        let there = "Is a server listening there?";
+        let hint = match &target.place {
+            Place::Tcp { .. } if target.is_http() || target.is_tls => there.into(),
+            Place::Unix(_) if target.is_http() => there.into(),
+            Place::Tcp { .. } => {
+                let address = target.name.split_once("://").map_or(&*target.name, |(_, rest)| rest);
+                format!("{there} `wheelhouse-echo --tcp {address}` starts one.")
+            }
+            Place::Unix(path) => {
+                format!("{there} `wheelhouse-echo --unix {}` starts one.", path.display())
+            }
         };
         format!(
-            "cannot connect to {}: {first}; {hint}, and without a target one is embedded",
+            "cannot connect to {}: {first}. {hint} Without a target one is embedded.",
             target.name
         )
     }

@@ -13,7 +13,7 @@ use crate::figures::{
     Check, Error, Generator, Latency, PlanKept, Row, StageOf, StatusClass, TOLERATED, ratio, share,
 };
 use crate::health::ThreadTimes;
-use crate::record::Record;
+use crate::record::{Account, Record};
 use crate::search::Search;
 use crate::target::Target;
 
@@ -64,6 +64,8 @@ pub(crate) struct Summary {
     pub(crate) messages_per_second: f64,
     pub(crate) bytes_sent_per_second: f64,
     pub(crate) bytes_received_per_second: f64,
+    /// Of the messages that were measured: sent = answered + lost + unfinished.
+    pub(crate) account: Account,
     /// Of HTTP: by the first digit.
     pub(crate) statuses: Vec<StatusClass>,
     /// From the real send to the answer.
@@ -128,6 +130,7 @@ impl Summary {
             messages_per_second: per_second(record.answered),
             bytes_sent_per_second: per_second(record.bytes_sent),
             bytes_received_per_second: per_second(record.bytes_received),
+            account: record.account,
             statuses: statuses(record),
             service_time: Latency::of(&record.service),
             response_time: plan.is_some().then(|| Latency::of(&record.response)),

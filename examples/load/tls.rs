@@ -44,6 +44,17 @@ pub(crate) struct Tls {
 }
 
 impl TlsArgs {
+    /// The first of these options that the user wrote.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let all = [
+            (self.insecure, "--insecure"),
+            (self.ca_file.is_some(), "--ca-file"),
+            (self.sni.is_some(), "--sni"),
+            (self.cert.is_some(), "--cert"),
+        ];
+        all.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
+    }
+
     /// For a host. The error is for the user's eyes.
     pub(crate) fn tls(&self, host: &str, protocols: &[&[u8]]) -> Result<Tls, String> {
         let roots = match &self.ca_file {

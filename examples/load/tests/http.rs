@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::Write;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -234,6 +234,67 @@ fn a_frozen_server_shows_in_the_response_time_and_not_in_the_service_time() {
     assert!(at("service_time", 3) < 100, "p95 from the send\n{}", ended.text);
     assert!(json["plan"]["late_by_target"].as_u64().unwrap() > 100, "{}", ended.text);
     assert!(json["service_time"]["max_ns"].as_u64().unwrap() > 900_000_000);
+}
+
+#[test]
+fn every_message_is_accounted_for_whatever_the_server_does() {
+    type Serve = fn(&Asked, usize, &mut TcpStream) -> Then;
+    let servers: [(&str, Serve); 5] = [
+        ("good", |_, _, stream| ok(stream, "ok")),
+        ("cut", |_, number, stream| match number {
+            0..3 => ok(stream, "ok"),
+            _ => {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nxx");
+                Then::Close
+            }
+        }),
+        ("garbage", |_, number, stream| {
+            let _ = ok(stream, "ok");
+            let _ = stream.write_all(if number == 2 { b"\0\xff\r\n\r\n" } else { b"" });
+            Then::GoOn
+        }),
+        ("closes", |_, _, stream| {
+            let _ = ok(stream, "ok");
+            Then::Close
+        }),
+        ("silent", |_, number, stream| if number < 2 { ok(stream, "ok") } else { Then::GoOn }),
+    ];
+    for (name, serve) in servers {
+        let address = http(serve);
+        for more in ["", "--rate 300", "--depth 3", "--no-keep-alive", "--loops 2"] {
+            let line = format!(
+                "http://{address}/ -c 3 -d 250ms --warm-up 0s --timeout 80ms --drain 50ms \
+                 --json - {more}"
+            );
+            let ended = run(&line);
+            let account = &ended.json()["account"];
+            let count = |name: &str| account[name].as_u64().unwrap();
+            let (sent, answered) = (count("sent"), count("answered"));
+            assert!(sent > 0, "{name} {more}: {account}");
+            let rest = count("lost") + count("unfinished");
+            assert_eq!(sent, answered + rest, "{name} {more}: {account}\n{}", ended.text);
+        }
+    }
+}
+
+#[test]
+fn a_body_without_end_is_given_up_and_keeps_nobody_waiting() {
+    let address = http(|asked, _, stream| {
+        if asked.path == "/" {
+            return ok(stream, "ok");
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+        while stream.write_all(&[b'x'; 64 * 1024]).is_ok() {}
+        Then::Close
+    });
+    let file = Scratch::new("targets");
+    let text = format!("http://{address}/endless\nhttp://{address}/\n");
+    std::fs::write(file.path(), text).unwrap();
+    // One connection asks for what has no end first, the other for what has.
+    let line = format!("--targets {file} -c 2 -d 1s --warm-up 0s --timeout 300ms --json -");
+    let ended = run(&line);
+    assert!(ended.count("timeout") >= 2, "{}", ended.text);
+    assert!(ended.json()["account"]["answered"].as_u64().unwrap() >= 2, "{}", ended.text);
 }
 
 #[test]

@@ -134,6 +134,15 @@ fn what_cannot_be_compared_is_said() {
     std::fs::write(wrong.path(), "{\"schema\": \"wheelhouse-load/99\"}").unwrap();
     let ended = run(&format!("compare {wrong} {wrong}"));
     assert!(ended.text.contains("this program reads `wheelhouse-load/1`"), "{}", ended.text);
+    std::fs::write(wrong.path(), "{\"schema\": \"wheelhouse-load/1\"}").unwrap();
+    let ended = run(&format!("compare {wrong} {wrong}"));
+    assert_eq!(ended.code, Some(1), "nothing is not the same as nothing: {}", ended.out);
+    assert!(ended.text.contains("is no whole summary"), "{}", ended.text);
+    for tolerance in ["nan", "-5", "inf"] {
+        let ended = run(&format!("compare {wrong} {wrong} --tolerance={tolerance}"));
+        assert_eq!(ended.code, Some(2), "{tolerance}: {}", ended.text);
+        assert!(ended.text.contains("percent"), "{}", ended.text);
+    }
     assert_eq!(run("compare /nowhere /nowhere").code, Some(1));
     assert_eq!(run("compare only-one").code, Some(2));
     let help = run("compare --help");

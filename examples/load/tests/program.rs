@@ -165,6 +165,15 @@ fn nobody_there_is_said_with_advice() {
 }
 
 #[test]
+fn a_socket_that_is_not_there_is_said_with_its_own_advice() {
+    let path = crate::support::Scratch::new("no.sock");
+    let ended = run(&format!("unix:{path} --duration 1s"));
+    assert_eq!(ended.code, Some(1));
+    let advice = format!("there? `wheelhouse-echo --unix {path}` starts one. Without");
+    assert!(ended.text.contains(&advice), "{}", ended.text);
+}
+
+#[test]
 fn a_connect_that_nobody_answers_times_out() {
     use socket2::{Domain, Socket, Type};
     // A queue of one that nobody empties: what comes after it is not answered at all.
@@ -327,6 +336,32 @@ fn the_json_can_go_to_a_file() {
     let ended = run("--duration 100ms --json /nowhere/at/all.json");
     assert_eq!(ended.code, Some(1));
     assert!(ended.text.contains("cannot write `/nowhere/at/all.json`"), "{}", ended.text);
+    assert_eq!(ended.out, "", "said before the run, not after it");
+}
+
+#[test]
+fn what_cannot_be_written_takes_nothing_else_along() {
+    // A device that is always full, as Linux has it.
+    if !std::path::Path::new("/dev/full").exists() {
+        eprintln!("SKIPPED: there is no /dev/full");
+        return;
+    }
+    let report = crate::support::Scratch::new("report.html");
+    let line = format!("--duration 200ms --json /dev/full --hdr /dev/full --report {report}");
+    let ended = run(&line);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.out.contains("p99.99"), "{}", ended.out);
+    assert_eq!(ended.text.matches("cannot write `/dev/full`").count(), 2, "{}", ended.text);
+    assert!(report.text().ends_with("</html>\n"));
+    // Nobody reads the table any more; the report is written all the same.
+    let mut child = program(&format!("--duration 500ms --report {report}")).spawn().unwrap();
+    std::fs::remove_file(report.path()).unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("cannot write to stdout"), "{text}");
+    assert!(report.text().ends_with("</html>\n"));
 }
 
 #[test]
