@@ -321,11 +321,7 @@ impl Args {
         for origin in origins.iter_mut().flatten() {
             prepare(origin, &tls, is_http2)?;
         }
-        if let Some(option) = tls.given() {
-            if !origins.iter().flatten().any(|origin| origin.target.is_tls) {
-                return Err(format!("`{option}` is for https:// and tls://"));
-            }
-        }
+        uses_tls(&tls, origins.iter().flatten())?;
         if is_http2 && origins.is_none() {
             return Err("`--http2` needs a target; the embedded server only echoes".into());
         }
@@ -373,6 +369,19 @@ impl Args {
             search,
             outputs: output,
         })
+    }
+}
+
+/// Options of TLS are of no use where nothing speaks it.
+fn uses_tls<'a>(
+    tls: &TlsArgs,
+    mut origins: impl Iterator<Item = &'a Origin>,
+) -> Result<(), String> {
+    match tls.given() {
+        Some(option) if !origins.any(|origin| origin.target.is_tls) => {
+            Err(format!("`{option}` is for https:// and tls://"))
+        }
+        _ => Ok(()),
     }
 }
 
