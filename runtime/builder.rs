@@ -158,7 +158,7 @@ impl Builder {
     /// [`Metrics::spun`](crate::Metrics::spun) says how much it was.
     ///
     /// A loop that is kept from its processor while it spins takes that for a sign that others need
-    /// it, and only sleeps for the next 10 ms.
+    /// it, and only sleeps for the next 10 ms, or for longer where that goes on.
     ///
     /// A good value is a little more than the machine takes to wake a thread, such as 100 us, and a
     /// good loop one that has a processor to itself. A loop that a host [turns](EventLoop::turn)

@@ -19,6 +19,11 @@ const LONGEST_TURN: Tick = 64;
 /// its share by spinning gets it back late when there is work.
 const RESPITE: Tick = 9766;
 
+/// Each time it is interrupted before it has spun for this long, 5 ms in all, the machine is busy,
+/// and the respite is twice as long as the last, up to 0.64 s.
+const ENOUGH: Tick = 4883;
+const LONGEST_RESPITE: Tick = RESPITE << 6;
+
 #[derive(Default)]
 pub(crate) struct Spin {
     /// Before a deadline, and after the last poll. Zero: it never spins.
@@ -31,6 +36,9 @@ pub(crate) struct Spin {
     spun: Cell<Tick>,
     /// No spinning before this.
     respite: Cell<Tick>,
+    /// How long the last respite was, and what had been spun when it began.
+    rested: Cell<Tick>,
+    spun_before: Cell<Tick>,
 }
 
 impl Spin {
@@ -60,7 +68,7 @@ impl Spin {
             if turn <= LONGEST_TURN {
                 self.spun.set(self.spun.get() + turn);
             } else {
-                self.respite.set(now + RESPITE);
+                self.interrupted(now);
             }
         }
         if now < self.respite.get() {
@@ -73,6 +81,16 @@ impl Spin {
             return None;
         }
         Some(if deadline == Tick::MAX { Tick::MAX } else { deadline - self.time })
+    }
+
+    #[cold]
+    fn interrupted(&self, now: Tick) {
+        let spun = self.spun.get();
+        let is_busy = spun - self.spun_before.replace(spun) < ENOUGH;
+        let longer = if is_busy { self.rested.get() * 2 } else { 0 };
+        let rests = longer.clamp(RESPITE, LONGEST_RESPITE);
+        self.rested.set(rests);
+        self.respite.set(now + rests);
     }
 }
 
@@ -129,5 +147,27 @@ mod tests {
         let over = interrupted + RESPITE;
         assert_eq!(spin.sleeps_until(Tick::MAX, over - 1, 3), Some(Tick::MAX));
         assert_eq!(spin.sleeps_until(Tick::MAX, over, 4), None);
+    }
+
+    #[test]
+    fn the_busier_the_machine_the_longer_it_gives_way() {
+        let spin = Spin::new(6000 * TICK);
+        let (mut now, mut polls) = (1000, 1);
+        // Spins for so long, then is interrupted: how long it gives way.
+        let mut gives_way = |spun: Tick| {
+            polls += 1;
+            for moment in now..=now + spun {
+                assert_eq!(spin.sleeps_until(Tick::MAX, moment, polls), None);
+            }
+            let interrupted = now + spun + LONGEST_TURN + 1;
+            assert_eq!(spin.sleeps_until(Tick::MAX, interrupted, polls), Some(Tick::MAX));
+            now = spin.respite.get();
+            now - interrupted
+        };
+        assert_eq!(gives_way(0), RESPITE);
+        assert_eq!(gives_way(100), RESPITE * 2);
+        assert_eq!(gives_way(ENOUGH - 1), RESPITE * 4);
+        assert_eq!((0..9).map(|_| gives_way(1)).max(), Some(LONGEST_RESPITE));
+        assert_eq!(gives_way(ENOUGH), RESPITE, "it has had its time");
     }
 }
