@@ -10,11 +10,7 @@ use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::server::connection::Connection;
-use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use crate::stream::StreamSocket;
 use crate::transport::Transport;
-use crate::unix::pipe::{Receiver, Sender};
 
 /// For types with a `source`.
 macro_rules! async_read {
@@ -72,23 +68,5 @@ macro_rules! async_write {
     )*};
 }
 
-async_read! {
-    <S> StreamSocket<S>;
-    <S> &StreamSocket<S>;
-    <S> ReadHalf<'_, S>;
-    <S> OwnedReadHalf<S>;
-    <S> Connection<S>;
-    <S> &Connection<S>;
-    <> Receiver;
-    <> &Receiver;
-}
-async_write! {
-    <S> StreamSocket<S>;
-    <S> &StreamSocket<S>;
-    <S> WriteHalf<'_, S>;
-    <S> OwnedWriteHalf<S>;
-    <S> Connection<S>;
-    <S> &Connection<S>;
-    <> Sender;
-    <> &Sender;
-}
+each_reader!(async_read);
+each_writer!(async_write);
