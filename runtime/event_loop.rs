@@ -167,10 +167,9 @@ impl LoopState {
     fn spinning_timeout(&self) -> Option<Duration> {
         let deadline = self.next_deadline();
         let now = self.read_clock();
-        if deadline <= now {
-            return Some(Duration::ZERO);
-        }
+        // Asked even when it is time: the loop may have lost its processor while it spun.
         match self.spin.sleeps_until(deadline, now, self.pace.polls()) {
+            _ if deadline <= now => Some(Duration::ZERO),
             None => Some(Duration::ZERO),
             Some(Tick::MAX) => None,
             Some(tick) => self.alarm.borrow_mut().set(tick, now),

@@ -147,6 +147,12 @@ mod tests {
         let over = interrupted + RESPITE;
         assert_eq!(spin.sleeps_until(Tick::MAX, over - 1, 3), Some(Tick::MAX));
         assert_eq!(spin.sleeps_until(Tick::MAX, over, 4), None);
+
+        // Even if by then it was time.
+        let due = over + 5000;
+        assert_eq!(spin.sleeps_until(due, due - 10, 4), None);
+        spin.sleeps_until(due, due + LONGEST_TURN, 4);
+        assert!(spin.respite.get() > due + RESPITE);
     }
 
     #[test]
