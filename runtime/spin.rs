@@ -150,8 +150,8 @@ mod tests {
 
         // Even if by then it was time.
         let due = over + 5000;
-        assert_eq!(spin.sleeps_until(due, due - 10, 4), None);
-        spin.sleeps_until(due, due + LONGEST_TURN, 4);
+        assert_eq!(spin.sleeps_until(due, due - 10, 5), None);
+        spin.sleeps_until(due, due + LONGEST_TURN, 5);
         assert!(spin.respite.get() > due + RESPITE);
     }
 
