@@ -35,6 +35,8 @@ field() { sed -n "s/.*\"kind\":\"$2\",\"address\":\"\([^\"]*\)\".*/\1/p" "$work/
 serve() {
     local name=$1 under=$2
     shift 2
+    # There before it is looked into.
+    : >"$work/$name.out"
     # Words of their own, if any.
     # shellcheck disable=SC2086
     $under "$target/wheelhouse-echo" --tcp 127.0.0.1:0 --metrics 127.0.0.1:0 --json "$@" \
