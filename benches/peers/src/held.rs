@@ -1,8 +1,8 @@
 //! What a task holds while it waits: bytes and allocations of a task that does nothing.
 
-use crate::child::Answer;
-use crate::contenders::Runtime;
+use crate::job::Answer;
 use crate::measure;
+use crate::runtime::Runtime;
 use std::future::pending;
 
 const TASKS: usize = 100_000;

@@ -2,11 +2,12 @@
 //! wheelhouse with its own: one service, one set of settings, each started as its documentation says. The load is
 //! wrk's and h2load's, which know nothing of either.
 
-use crate::child::{Answer, Job};
-use crate::contenders::{Bound, Contender};
+use crate::contenders::Contender;
+use crate::job::{Answer, Job, Protocol};
 use crate::measure;
+use crate::plan::{Metric, Plan, plain, ratio};
 use crate::process::{Server, with_started};
-use crate::scenario::{Metric, Plan, cpu, plain, ratio};
+use crate::runtime::Bound;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,7 +20,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::str::FromStr;
 use std::time::Instant;
 
 /// How many requests h2load makes a second of the time that is asked for: it counts requests, not seconds.
@@ -32,30 +32,6 @@ pub const METRICS: &[Metric] = &[
     ratio("requests_per_s", "requests/s"),
     plain("busy", "server busy"),
 ];
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    #[default]
-    One,
-    Two,
-}
-
-impl Protocol {
-    fn name(self) -> &'static str {
-        match self {
-            Protocol::One => "1",
-            Protocol::Two => "2",
-        }
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = String;
-    fn from_str(word: &str) -> Result<Protocol, String> {
-        let all = [Protocol::One, Protocol::Two];
-        all.into_iter().find(|one| one.name() == word).ok_or_else(|| format!("no HTTP {word}"))
-    }
-}
 
 // --------------------------------------------------------------------------------------------------- servers
 
@@ -136,9 +112,9 @@ pub fn measure(contender: &Contender, plan: &Plan, protocol: Protocol) -> Result
         let address = server.place.tcp()?;
         load(protocol, address, 1)?;
         let ticks_before = measure::process_ticks(server.pid()).unwrap_or_default();
-        let (start, before) = (Instant::now(), cpu(server.pid())?);
+        let (start, before) = (Instant::now(), server.cpu_ns()?);
         let (requests, per_second) = load(protocol, address, if plan.quick { 1 } else { 4 })?;
-        let (elapsed, used) = (start.elapsed(), (cpu(server.pid())? - before) as f64);
+        let (elapsed, used) = (start.elapsed(), (server.cpu_ns()? - before) as f64);
         let ticks = measure::process_ticks(server.pid()).unwrap_or_default();
         let (user, system) = ((ticks.0 - ticks_before.0) as f64, (ticks.1 - ticks_before.1) as f64);
         let mut answer = Answer::new(server.detail.clone());

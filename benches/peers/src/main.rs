@@ -5,19 +5,23 @@ mod child;
 mod contenders;
 mod held;
 mod http;
+mod job;
 mod load;
 mod measure;
 mod pair;
 mod picture;
 mod place;
+mod plan;
 mod process;
 mod report;
+mod runtime;
 mod scenario;
 
-use child::Job;
 use contenders::Contender;
+use job::Job;
+use plan::Plan;
 use report::Row;
-use scenario::{Plan, Scenario};
+use scenario::Scenario;
 use std::process::ExitCode;
 
 #[global_allocator]

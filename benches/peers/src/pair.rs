@@ -1,19 +1,15 @@
 //! Two loops on two threads: what it costs to go from one to the other and back. Written once over [`Runtime`]; tokio's
 //! multi-thread runtime, which is one loop on several threads, has a way of its own.
 
-use crate::child::Answer;
-use crate::contenders::Runtime;
+use crate::job::Answer;
 use crate::measure::{self, percentile};
+use crate::runtime::{Runtime, Spawner};
 use atomic_waker::AtomicWaker;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::time::Instant;
-
-/// Spawns an empty task on the loop that it came from, from any thread; what comes back awaits it.
-pub type Spawner = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// How many remote spawns are under way at once.
 const BURST: usize = 1_000;

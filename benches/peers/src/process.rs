@@ -1,11 +1,11 @@
 //! Child processes: those that measure themselves and say what they found, and servers to be put under load.
 
-use crate::child::Answer;
 use crate::contenders::Contender;
+use crate::job::Answer;
 use crate::load::Shape;
 use crate::measure;
 use crate::place::Place;
-use crate::scenario::Plan;
+use crate::plan::Plan;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,11 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its processor time so far.
+    pub fn cpu_ns(&self) -> Result<u64, String> {
+        measure::process_cpu_ns(self.pid()).map_err(|e| e.to_string())
     }
 
     /// Adds what the server said to what the load generator saw.

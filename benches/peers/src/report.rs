@@ -1,9 +1,10 @@
 //! Tables for people and JSON for programs.
 
-use crate::child::Answer;
 use crate::contenders::Contender;
+use crate::job::Answer;
 use crate::measure::median;
-use crate::scenario::{Compare, Scenario};
+use crate::plan::Compare;
+use crate::scenario::Scenario;
 use serde_json::{Map, Value, json};
 
 /// What one contender showed in one scenario, over all rounds.

@@ -1,34 +1,15 @@
 //! The scenarios: which figures each shows, and how the parent gets them from one child process.
 
-use crate::child::Answer;
 use crate::contenders::Contender;
-use crate::http::{self, Protocol};
+use crate::http;
+use crate::job::{Answer, Protocol};
 use crate::load::{self, Load, Shape};
 use crate::measure::{self, InstructionTool, Perf, Strace, SystemCalls};
 use crate::place::Transport;
+use crate::plan::{Metric, Plan, above, plain, ratio};
 use crate::process::{Server, buffer_for, last_answer, reason, with_server};
 use std::io::Write;
-use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// One column of a table.
-pub struct Metric {
-    pub key: &'static str,
-    pub title: &'static str,
-    pub compare: Compare,
-}
-
-/// What stands beside a figure.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
-    /// Its ratio to raw and to tokio.
-    Ratio,
-    /// What it is above raw, and above tokio.
-    Difference,
-    Nothing,
-}
-
-use Compare::{Difference, Nothing, Ratio};
 
 pub struct Scenario {
     pub name: &'static str,
@@ -51,16 +32,6 @@ enum Kind {
     Idle(usize),
     /// hyper under others' load generators.
     Http(Protocol),
-}
-
-pub const fn ratio(key: &'static str, title: &'static str) -> Metric {
-    Metric { key, title, compare: Ratio }
-}
-pub const fn plain(key: &'static str, title: &'static str) -> Metric {
-    Metric { key, title, compare: Nothing }
-}
-const fn above(key: &'static str, title: &'static str) -> Metric {
-    Metric { key, title, compare: Difference }
 }
 
 const ECHO: &[Metric] = &[
@@ -280,16 +251,6 @@ const LATENESS_BUSY: &[Metric] = &[
 
 // ------------------------------------------------------------------------------------------------- how to run
 
-/// What holds for the whole run.
-pub struct Plan {
-    pub quick: bool,
-    /// As found before anything was pinned.
-    pub processors: usize,
-    /// The processor of the measured process, and that of everything else.
-    pub cpu: Option<usize>,
-    pub other_cpu: Option<usize>,
-}
-
 impl Scenario {
     /// Once, in a fresh process.
     pub fn measure(&self, contender: &Contender, plan: &Plan) -> Result<Answer, String> {
@@ -318,35 +279,7 @@ impl Scenario {
     }
 }
 
-impl Plan {
-    /// This program again, as a child, perhaps under a tool.
-    pub fn child(&self, part: &str, contender: &Contender, tool: Option<&[&str]>, more: &[String]) -> Command {
-        let exe = std::env::current_exe().expect("own path");
-        let mut command = match tool {
-            None => Command::new(exe),
-            Some(tool) => {
-                let mut command = Command::new(tool[0]);
-                command.args(&tool[1..]).arg(exe);
-                command
-            }
-        };
-        command.args(["__child", part, contender.name]).args(more);
-        if self.quick {
-            command.arg("--quick");
-        }
-        if let (Some(cpu), Some(other)) = (self.cpu, self.other_cpu) {
-            command.args(["--cpu".into(), cpu.to_string(), "--other-cpu".into(), other.to_string()]);
-        }
-        command
-    }
-}
-
 // ------------------------------------------------------------------------------------------------ under load
-
-/// Processor time of a process.
-pub fn cpu(pid: u32) -> Result<u64, String> {
-    measure::process_cpu_ns(pid).map_err(|e| e.to_string())
-}
 
 fn load_time(plan: &Plan) -> Duration {
     Duration::from_millis(if plan.quick { 500 } else { 3000 })
@@ -360,9 +293,9 @@ fn echo(contender: &Contender, plan: &Plan, transport: Transport, shape: Shape) 
         load.start()?;
         load.run_for(time / 5)?;
         let ticks_before = measure::process_ticks(server.pid()).unwrap_or_default();
-        let (start, cpu_before) = (Instant::now(), cpu(server.pid())?);
+        let (start, cpu_before) = (Instant::now(), server.cpu_ns()?);
         let messages = load.run_for(time)? as f64;
-        let cpu_ns = (cpu(server.pid())? - cpu_before) as f64;
+        let cpu_ns = (server.cpu_ns()? - cpu_before) as f64;
         let elapsed = start.elapsed().as_nanos() as f64;
         let ticks = measure::process_ticks(server.pid()).unwrap_or_default();
         let (user, system) = ((ticks.0 - ticks_before.0) as f64, (ticks.1 - ticks_before.1) as f64);
@@ -388,9 +321,9 @@ fn accept(contender: &Contender, plan: &Plan) -> Result<Answer, String> {
         let address = server.place.tcp()?;
         let time = load_time(plan);
         load::connect_and_close(address, time / 5)?;
-        let (start, cpu_before) = (Instant::now(), cpu(server.pid())?);
+        let (start, cpu_before) = (Instant::now(), server.cpu_ns()?);
         let connections = load::connect_and_close(address, time)? as f64;
-        let cpu_ns = (cpu(server.pid())? - cpu_before) as f64;
+        let cpu_ns = (server.cpu_ns()? - cpu_before) as f64;
         let elapsed = start.elapsed().as_nanos() as f64;
         let mut answer = Answer::new(server.detail.clone());
         answer.put("cpu_ns", cpu_ns / connections);

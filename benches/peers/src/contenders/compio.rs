@@ -1,7 +1,7 @@
 //! compio: io_uring on Linux; owned buffers.
 
-use super::{Bound, Resettable, Runtime, plain_yield};
 use crate::place::Place;
+use crate::runtime::{Bound, Resettable, Runtime, plain_yield};
 use compio::BufResult;
 use compio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use compio::net::{TcpListener, UdpSocket, UnixListener};

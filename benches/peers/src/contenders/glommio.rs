@@ -1,7 +1,7 @@
 //! glommio, in its maintained fork glommio-ng: io_uring only.
 
-use super::{Bound, Discard, Resettable, Runtime};
 use crate::place::Place;
+use crate::runtime::{Bound, Discard, Resettable, Runtime};
 use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use glommio_ng::net::{TcpListener, UdpSocket, UnixListener};
 use glommio_ng::timer::Timer;

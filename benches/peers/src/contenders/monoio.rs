@@ -1,7 +1,7 @@
 //! monoio: io_uring where the kernel allows it, else its legacy epoll driver; owned buffers.
 
-use super::{Bound, Resettable, Runtime};
 use crate::place::Place;
+use crate::runtime::{Bound, Resettable, Runtime};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::udp::UdpSocket;
 use monoio::net::{ListenerOpts, TcpListener, UnixListener};

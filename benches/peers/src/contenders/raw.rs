@@ -1,10 +1,11 @@
 //! The yardstick: for each scenario, the epoll loop that somebody would write by hand for just that. No tasks, no
 //! futures; level-triggered readiness, so a message costs one `read`, one `write` and a share of an `epoll_wait`.
 
-use super::Bound;
-use crate::child::{self, Answer, Gate, Job, SLEEPS};
+use crate::child::{self, Gate, SLEEPS};
+use crate::job::{Answer, Job};
 use crate::measure::own_cpu_ns;
 use crate::place::{Place, Transport};
+use crate::runtime::Bound;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;

@@ -1,7 +1,7 @@
 //! smol: `LocalExecutor` driven by `async_io::block_on`, sockets and timers of `async-io`.
 
-use super::{Bound, Discard, Resettable, Runtime, plain_yield};
 use crate::place::Place;
+use crate::runtime::{Bound, Discard, Resettable, Runtime, plain_yield};
 use async_executor::{LocalExecutor, Task};
 use async_io::{Async, Timer};
 use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -1,8 +1,7 @@
 //! tokio: the current_thread runtime with `tokio::spawn`, and `LocalSet` with `spawn_local`.
 
-use super::{Bound, Resettable, Runtime};
-use crate::pair::Spawner;
 use crate::place::Place;
+use crate::runtime::{Bound, Resettable, Runtime, Spawner};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;

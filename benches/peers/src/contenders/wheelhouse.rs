@@ -1,8 +1,7 @@
 //! wheelhouse, as its API page says to use it.
 
-use super::{Bound, Resettable, Runtime};
-use crate::pair::Spawner;
 use crate::place::Place;
+use crate::runtime::{Bound, Resettable, Runtime, Spawner};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::ErrorKind;
