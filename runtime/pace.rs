@@ -13,8 +13,8 @@ use crate::time::wheel::Tick;
 /// The clock is read at least once in so many polls.
 const POLLS_PER_READ: u64 = 16;
 
-/// A timer is near when it is due within a millisecond of the last reading: sixteen polls do not take
-/// that long, or each of them is long enough for the timer to be late by one in any case.
+/// A timer is near when it is due within a millisecond of the last reading, or before the next one
+/// if polls go on taking as long as they did.
 const TICKS_NEAR: Tick = 977;
 
 /// While tasks are runnable the selector is asked when the clock shows that the last time was 50 us
@@ -42,6 +42,8 @@ pub(crate) struct Pace {
     was_called: Cell<bool>,
     /// A timer may be due soon.
     is_near: Cell<bool>,
+    /// How long the polls between two readings take, by the last ones that were seen.
+    ticks_per_read: Cell<Tick>,
     /// A timer was set since the wheel was last seen empty: cheaper to look at than the wheel.
     may_pend: Cell<bool>,
     last_read: Cell<Tick>,
@@ -67,6 +69,12 @@ impl Pace {
     }
 
     pub(crate) fn read(&self, now: Tick) {
+        let polls = self.since(&self.polls_at_read);
+        // What the selector waited is not the time of polls.
+        if polls > 0 && !self.time_passed.get() {
+            let took = now.saturating_sub(self.last_read.get());
+            self.ticks_per_read.set(took.saturating_mul(POLLS_PER_READ) / polls);
+        }
         self.polls_at_read.set(self.polls.get());
         self.last_read.set(now);
         if self.last_select.get() == Tick::MAX {
@@ -79,7 +87,8 @@ impl Pace {
     /// The first timer, as of the last reading.
     #[inline]
     pub(crate) fn earliest_is(&self, earliest: Tick) {
-        self.is_near.set(earliest.saturating_sub(self.last_read.get()) <= TICKS_NEAR);
+        let near = self.ticks_per_read.get().max(TICKS_NEAR);
+        self.is_near.set(earliest.saturating_sub(self.last_read.get()) <= near);
     }
 
     /// No timer is pending: nobody is late, however much time has passed.
@@ -194,11 +203,18 @@ mod tests {
         pace.read(101);
         pace.earliest_is(100 + TICKS_NEAR + 1);
         assert_eq!(polls_until_read(&pace), 1);
-        pace.read(100);
+        // With long polls, near is what would be due before the next reading.
+        pace.read(601);
+        pace.earliest_is(601 + 500 * POLLS_PER_READ);
+        assert_eq!(polls_until_read(&pace), 1);
+        pace.read(1101);
+        pace.earliest_is(1101 + 500 * POLLS_PER_READ + 1);
+        assert_eq!(polls_until_read(&pace), POLLS_PER_READ);
+        pace.read(1101);
         pace.earliest_is(7);
         assert_eq!(polls_until_read(&pace), 1, "it is due");
         // However far it was: who knows how long the selector waited.
-        pace.read(100);
+        pace.read(1101);
         pace.earliest_is(Tick::MAX);
         pace.selected();
         assert!(pace.is_read_due());

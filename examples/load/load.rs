@@ -33,6 +33,8 @@ mod http2;
 mod intervals;
 mod job;
 mod json;
+// Some of it is for the screen alone.
+#[cfg_attr(not(feature = "tui"), allow(dead_code))]
 mod live;
 mod origin;
 mod pattern;
