@@ -1,6 +1,6 @@
-//! The contenders. Each runtime's file says how that runtime does the same handful of things ([`Runtime`](crate::runtime::Runtime)); the
-//! workloads in `child.rs` are written once over it. `raw.rs` is a hand-written epoll loop and answers only where
-//! there is something to hand-write.
+//! The contenders. Each runtime's file says how that runtime does the same handful of things
+//! ([`Runtime`](crate::runtime::Runtime)); the workloads in `child.rs` are written once over it. `raw.rs` is a
+//! hand-written epoll loop and answers only where there is something to hand-write.
 
 pub mod compio;
 pub mod glommio;
