@@ -1,23 +1,16 @@
 //! Reading all that comes until the end, on every kind of stream: nothing is lost when it is dropped
 //! halfway or ends in an error, and others may read beside it.
 
+mod support;
+
 use std::io;
 use std::net::Shutdown;
 
+use support::tcp::{pair, run};
+use wheelhouse::net::UnixStream;
 use wheelhouse::net::unix::pipe::pipe;
-use wheelhouse::net::{TcpListener, TcpStream, UnixStream};
+use wheelhouse::spawn;
 use wheelhouse::time::{Duration, timeout};
-use wheelhouse::{spawn, testing::Test};
-
-fn run<F: Future>(future: F) -> F::Output {
-    Test::new().real_time().run(future)
-}
-
-async fn tcp_pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    (near, listener.accept().await.unwrap().0)
-}
 
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n ^ (n >> 8) ^ (n >> 16)) as u8).collect()
@@ -26,7 +19,7 @@ fn pattern(length: usize) -> Vec<u8> {
 #[test]
 fn megabytes_come_behind_what_the_buffer_holds() {
     run(async {
-        let (near, far) = tcp_pair().await;
+        let (near, far) = pair().await;
         let data = pattern(3_000_001);
         let expected = [&b"before "[..], &data].concat();
         let sending = spawn(async move { near.write_all(&data).await.map(|()| drop(near)) });
@@ -42,7 +35,7 @@ fn megabytes_come_behind_what_the_buffer_holds() {
 #[test]
 fn dropped_halfway_it_has_lost_nothing() {
     run(async {
-        let (near, far) = tcp_pair().await;
+        let (near, far) = pair().await;
         let data = pattern(200_000);
         let expected = data.clone();
         let sending = spawn(async move {
@@ -63,7 +56,7 @@ fn dropped_halfway_it_has_lost_nothing() {
 #[test]
 fn after_an_error_what_came_before_is_there() {
     run(async {
-        let (near, far) = tcp_pair().await;
+        let (near, far) = pair().await;
         let mut buffer = Vec::new();
         near.write_all(b"half a ").await.unwrap();
         let cutting = spawn(async move {
@@ -82,7 +75,7 @@ fn after_an_error_what_came_before_is_there() {
 fn halves_unix_sockets_and_pipes_have_it_too() {
     run(async {
         let mut buffer = Vec::new();
-        let (near, far) = tcp_pair().await;
+        let (near, far) = pair().await;
         let (reader, writer) = far.into_split();
         near.write_all(b"tcp ").await.unwrap();
         near.shutdown(Shutdown::Write).unwrap();

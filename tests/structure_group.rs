@@ -30,13 +30,6 @@ async fn fails(seconds: u64) -> io::Result<()> {
     Err(io::Error::other(format!("failed at {}", nap(seconds).await)))
 }
 
-fn sorted(trace: &Trace) -> String {
-    let text = trace.take();
-    let mut notes: Vec<_> = text.split(' ').collect();
-    notes.sort();
-    notes.join(" ")
-}
-
 #[test]
 fn a_group_waits_for_its_body_and_all_its_tasks() {
     let trace = Trace::default();
@@ -75,7 +68,7 @@ fn the_first_error_cancels_the_siblings_and_the_body() {
         .await
         .unwrap_err();
         assert_took(start, 2);
-        assert_eq!(sorted(&trace), "body sibling");
+        assert_eq!(trace.take_sorted(), "body sibling");
         let [failure] = error.failures() else { panic!("{error}") };
         assert!(!error.is_cancelled() && !failure.is_panic());
         assert_eq!(failure.downcast_ref::<io::Error>().unwrap().to_string(), "failed at 2");
@@ -266,7 +259,7 @@ fn cancel_ends_tasks_and_body_and_spares_a_body_that_asks() {
         .unwrap_err();
         assert!(error.is_cancelled(), "{error}");
         assert_eq!(error.to_string(), "the task group was cancelled before its body had ended");
-        assert_eq!(sorted(&trace), "body task");
+        assert_eq!(trace.take_sorted(), "body task");
         assert_took(start, 1);
         let value = TaskGroup::run(async |group| {
             group.spawn(noted(&trace, "task", pending::<()>()));
@@ -452,5 +445,5 @@ fn a_group_works_under_a_foreign_waker_and_dies_with_its_loop() {
     }
     support::turn_until_idle(&event_loop);
     drop(event_loop);
-    assert_eq!(sorted(&trace), "body task");
+    assert_eq!(trace.take_sorted(), "body task");
 }

@@ -22,13 +22,6 @@ async fn nap_unit(seconds: u64) {
     nap(seconds).await;
 }
 
-fn sorted(trace: &Trace) -> String {
-    let text = trace.take();
-    let mut notes: Vec<_> = text.split(' ').collect();
-    notes.sort();
-    notes.join(" ")
-}
-
 #[test]
 fn a_soft_end_lets_those_stop_who_can_and_names_those_who_do_not() {
     let trace = Trace::default();
@@ -192,7 +185,7 @@ fn the_deadline_of_a_soft_end_also_holds_for_the_body_and_for_a_report_nobody_aw
         });
         assert!(run.await.unwrap_err().is_cancelled());
         assert_took(start, 6);
-        assert_eq!(sorted(&trace), "body deaf");
+        assert_eq!(trace.take_sorted(), "body deaf");
         drop(seen.take());
     });
 }

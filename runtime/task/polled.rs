@@ -86,14 +86,12 @@ impl Polled {
     /// nobody up. `false`: it is gone, the future was woken and must yield.
     #[inline(always)]
     pub(crate) fn spend(&self, cx: &Context<'_>) -> bool {
-        let is_spent = self.is_spent();
-        match is_spent {
-            true => cx.waker().wake_by_ref(),
-            false => {
-                self.spend_quickly();
-            }
+        if self.is_spent() {
+            cx.waker().wake_by_ref();
+            return false;
         }
-        !is_spent
+        self.spend_quickly();
+        true
     }
 
     /// Whether nothing of the budget is left: what would be ready is to yield.

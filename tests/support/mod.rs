@@ -98,6 +98,13 @@ impl Trace {
     pub(crate) fn take(&self) -> String {
         self.0.take().join(" ")
     }
+
+    /// As [`take`](Self::take), for notes whose order is open: sorted.
+    pub(crate) fn take_sorted(&self) -> String {
+        let mut notes = self.0.take();
+        notes.sort();
+        notes.join(" ")
+    }
 }
 
 /// Runs `test` in a process of its own: for what concerns a whole process. `name` is the name of
