@@ -372,7 +372,9 @@ impl LoopState {
             Chore::CancelTask(key) => self.cancel(key),
             // What is dropped is user code, so it waits for stage 7.
             Chore::DetachTask(key) => {
-                if let Some(ending) = self.tasks.detach(key) {
+                let mut ending = None;
+                self.guard("a waker", || ending = self.tasks.detach(key));
+                if let Some(ending) = ending {
                     self.queue_ending(ending);
                 }
             }

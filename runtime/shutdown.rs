@@ -8,6 +8,7 @@ use crate::event_loop::{LoopState, Patience};
 use crate::inbox::Message;
 use crate::task::table::{Ending, Next};
 use crate::time::wheel::Tick;
+use crate::waiter::Waiter;
 
 /// How a loop ended.
 #[derive(Clone, Debug, Default)]
@@ -111,11 +112,12 @@ impl LoopState {
         for job in self.blocking.close() {
             self.guard("a blocking job that was never run", || drop(job));
         }
+        let mut waiting = Vec::new();
         for key in self.tasks.unfinished() {
             if let Next::Poll(cell) | Next::Drop(cell) = self.tasks.begin(key) {
                 self.guard("the drop of a task", || drop(cell));
                 let (joiner, _) = self.tasks.finish_without(key, Ending::Cancelled);
-                self.guard("a waker", || drop(joiner));
+                waiting.push(joiner);
             }
         }
         for ending in self.tasks.take_endings() {
@@ -124,11 +126,16 @@ impl LoopState {
         for value in self.locals.close() {
             self.guard("the drop of a loop's value", || drop(value));
         }
-        let mut timers = Vec::new();
-        self.wheel.borrow_mut().advance(Tick::MAX, |waiter| timers.push(waiter));
-        let waiters = self.reactor.take_all_waiters();
-        for waiter in timers.into_iter().chain(waiters) {
-            self.guard("a waker", || drop(waiter));
+        self.wheel.borrow_mut().advance(Tick::MAX, |waiter| waiting.push(waiter));
+        waiting.extend(self.reactor.take_all_waiters());
+        // What waits under another executor is to hear that the loop is gone; not so in a fork, whose
+        // executors are the parent's.
+        let is_at_home = self.remote.is_at_home();
+        for waiter in waiting {
+            match waiter {
+                Waiter::Foreign(waker) if is_at_home => self.guard("a waker", || waker.wake()),
+                waiter => self.guard("a waker", || drop(waiter)),
+            }
         }
     }
 }

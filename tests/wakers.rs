@@ -278,6 +278,10 @@ struct Bomb {
     on_drop: bool,
 }
 
+fn bomb(on_drop: bool) -> Waker {
+    Waker::from(Arc::new(Bomb { on_drop }))
+}
+
 impl Wake for Bomb {
     fn wake(self: Arc<Self>) {
         assert!(self.on_drop, "a foreign waker");
@@ -304,14 +308,11 @@ fn foreign_wakers_that_panic_hurt_nobody() {
             let mut task = spawn(yield_now());
             let (ours, mut peer) = support::socket_pair();
             let ours = wheelhouse::io::AsyncFd::new(ours).unwrap();
-            {
-                let bomb = Waker::from(Arc::new(Bomb { on_drop }));
-                assert!(poll_with(&mut pause, &bomb).is_pending());
-                assert!(poll_with(&mut task, &bomb).is_pending());
-                let polled = ours.poll_read_ready(&mut Context::from_waker(&bomb));
-                assert!(polled.is_pending());
-                std::mem::forget(bomb);
-            }
+            // One each, so that the loop is the last to hold it.
+            assert!(poll_with(&mut pause, &bomb(on_drop)).is_pending());
+            assert!(poll_with(&mut task, &bomb(on_drop)).is_pending());
+            let polled = ours.poll_read_ready(&mut Context::from_waker(&bomb(on_drop)));
+            assert!(polled.is_pending());
             std::io::Write::write_all(&mut peer, &[1]).unwrap();
             let bystander = spawn(async { yield_now().await });
             time::advance(Duration::from_millis(2)).await;
@@ -398,4 +399,49 @@ fn a_future_woken_by_its_own_drop_stays_dropped() {
         yield_now().await;
         assert_eq!(drops.get(), 1);
     });
+}
+
+/// "Closed loops answer with an error, never silence": who waits under another executor has to be
+/// polled again to hear of it.
+#[test]
+fn who_waits_under_a_foreign_waker_is_woken_when_the_loop_closes() {
+    let event_loop = EventLoop::new().unwrap();
+    let counts: [_; 3] = std::array::from_fn(|_| support::WakeCount::new());
+    let (mut task, mut nap, readable);
+    let (ours, _peer) = support::socket_pair();
+    {
+        let _entered = event_loop.enter();
+        task = spawn(pending::<()>());
+        nap = sleep(Duration::from_secs(1));
+        readable = wheelhouse::io::AsyncFd::new(ours).unwrap();
+    }
+    turn_until_idle(&event_loop);
+    let mut read = Box::pin(readable.readable());
+    {
+        let _entered = event_loop.enter();
+        assert!(poll_with(&mut task, &counts[0].1).is_pending());
+        assert!(poll_with(&mut nap, &counts[1].1).is_pending());
+        assert!(poll_with(&mut read, &counts[2].1).is_pending());
+    }
+    drop(event_loop);
+    let woken = [0, 1, 2].map(|n| counts[n].0.get());
+    assert_eq!(woken, [1, 1, 1], "the task's joiner, the sleeper, the reader");
+    let task = poll_with(&mut task, &counts[0].1);
+    assert!(matches!(task, Poll::Ready(Err(error)) if error.is_closed()));
+    assert!(matches!(poll_with(&mut read, &counts[2].1), Poll::Ready(Err(_))));
+}
+
+#[test]
+fn a_foreign_waker_that_panics_when_a_handle_goes_elsewhere_hurts_nobody() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.block_on(async {
+        let mut task = spawn(pending::<()>());
+        let abort = task.abort_handle();
+        assert!(poll_with(&mut task, &bomb(true)).is_pending());
+        thread::spawn(move || drop(task)).join().unwrap();
+        yield_now().await;
+        abort.cancel();
+    });
+    turn_until_idle(&event_loop);
+    assert_nothing_left(&event_loop);
 }
