@@ -389,7 +389,7 @@ impl Turn {
         self.events
     }
 
-    /// Polls of tasks.
+    /// Polls of tasks, and drops of those that were cancelled.
     pub fn polls(&self) -> usize {
         self.polls
     }

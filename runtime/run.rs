@@ -148,6 +148,8 @@ impl LoopState {
 
     #[cold]
     fn finish_cancelled(&self, key: Key, cell: BoxedCell) {
+        // It takes its time as a poll does: a thousand of them must not go unnoticed.
+        self.pace.polled();
         let ending = match self.drop_caught(cell) {
             Ok(()) => Ending::Cancelled,
             Err(payload) => Ending::Panicked(payload),

@@ -469,3 +469,36 @@ fn a_loop_on_virtual_time_keeps_all_of_this() {
     });
     assert_eq!(trace.take(), numbers(0..5));
 }
+
+/// Dropping is work as polling is: neither descriptors nor timers wait for thousands of it.
+#[test]
+fn a_great_many_cancelled_tasks_are_dropped_with_looks_at_the_selector_between() {
+    run_checked(async {
+        let selects = || wheelhouse::metrics().selects;
+        let seen = Trace::default();
+        let tasks: Vec<_> = (0..2000)
+            .map(|n| {
+                let seen = seen.clone();
+                spawn(async move {
+                    let _guard = OnDrop::new(move || {
+                        if n == 0 || n == 1999 {
+                            seen.note(wheelhouse::metrics().selects);
+                        }
+                    });
+                    std::future::pending::<()>().await
+                })
+            })
+            .collect();
+        yield_now().await;
+        tasks.iter().for_each(wheelhouse::JoinHandle::cancel);
+        let before = selects();
+        for task in tasks {
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        let seen = seen.take();
+        let (first, last) = seen.split_once(' ').unwrap();
+        let [first, last]: [u64; 2] = [first, last].map(|n| n.parse().unwrap());
+        assert!(first - before <= 2, "{before} {first}");
+        assert!(last - first >= 10, "asked {} times in 2,000 drops", last - first);
+    });
+}

@@ -37,7 +37,7 @@ pub struct Metrics {
     pub selects: u64,
     /// Events that the selector reported.
     pub events: u64,
-    /// Polls of tasks.
+    /// Polls of tasks, and drops of those that were cancelled.
     pub polls: u64,
     /// Messages from other threads: wakes, calls, chores.
     pub messages: u64,
