@@ -6,12 +6,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
 use crate::current;
 use crate::debug::metrics::Metrics;
+use crate::debug::report;
 use crate::debug::tree::TaskTree;
 use crate::inbox::{Chore, Message};
 use crate::remote::Remote;
@@ -265,6 +267,15 @@ pin_project! {
         work: Work<M, F>,
         delivery: Delivery<F::Output>,
     }
+
+    impl<M, F: Future> PinnedDrop for Remoted<M, F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Err(payload) = this.work.end() {
+                this.delivery.answer(Err(JoinError::panicked(None, payload)));
+            }
+        }
+    }
 }
 
 pin_project! {
@@ -272,6 +283,14 @@ pin_project! {
     enum Work<M, F> {
         Make { make: Option<M> },
         Run { #[pin] future: F },
+        Ended,
+    }
+}
+
+impl<M, F> Work<M, F> {
+    /// Drops all that is left of it; a panic comes back.
+    fn end(self: &mut Pin<&mut Self>) -> thread::Result<()> {
+        catch_unwind(AssertUnwindSafe(|| self.set(Work::Ended)))
     }
 }
 
@@ -292,16 +311,25 @@ where
             }
             match this.work.as_mut().project() {
                 WorkProjection::Run { future } => future.poll(cx).map(Some),
-                WorkProjection::Make { .. } => Poll::Ready(None),
+                WorkProjection::Make { .. } | WorkProjection::Ended => Poll::Ready(None),
             }
         }));
-        match polled {
+        let mut result = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(Some(output))) => this.delivery.answer(Ok(output)),
+            Ok(Poll::Ready(Some(output))) => Ok(output),
             // It was cancelled before it began.
-            Ok(Poll::Ready(None)) => this.delivery.answer(Err(JoinError::cancelled(None))),
-            Err(payload) => this.delivery.answer(Err(JoinError::panicked(None, payload))),
+            Ok(Poll::Ready(None)) => Err(JoinError::cancelled(None)),
+            Err(payload) => Err(JoinError::panicked(None, payload)),
+        };
+        // Whoever gets the answer finds nothing of the future left.
+        match this.work.end() {
+            Err(second) if matches!(&result, Err(error) if error.is_panic()) => {
+                report::foreign_panic("the drop of a remote task that panicked", second);
+            }
+            Err(payload) => result = Err(JoinError::panicked(None, payload)),
+            Ok(()) => {}
         }
+        this.delivery.answer(result);
         Poll::Ready(())
     }
 }

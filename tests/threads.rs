@@ -7,7 +7,7 @@ use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -462,4 +462,60 @@ fn a_remote_output_that_nobody_takes_is_dropped() {
         assert!(kept.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
     });
     assert_eq!(drops.load(Ordering::SeqCst), 2);
+}
+
+/// As with a local task: whoever has its output finds nothing of it left, and a panic on the way is
+/// its end.
+#[test]
+fn a_remote_task_answers_when_all_of_its_future_is_gone() {
+    /// Ends at once, keeps what it holds until it is dropped, and notes there whether it was
+    /// answered by then.
+    struct Lingers {
+        handle: Arc<Mutex<Option<RemoteHandle<u32>>>>,
+        was_answered: Arc<Mutex<Option<bool>>>,
+        is_cancelled: bool,
+        panics: bool,
+    }
+
+    impl Future for Lingers {
+        type Output = u32;
+
+        fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<u32> {
+            if self.is_cancelled { Poll::Pending } else { Poll::Ready(7) }
+        }
+    }
+
+    impl Drop for Lingers {
+        fn drop(&mut self) {
+            let was_answered = self.handle.lock().unwrap().as_ref().map(RemoteHandle::is_finished);
+            *self.was_answered.lock().unwrap() = was_answered;
+            assert!(!self.panics, "in the drop");
+        }
+    }
+
+    for (is_cancelled, panics) in [(false, false), (false, true), (true, false), (true, true)] {
+        let event_loop = EventLoop::new().unwrap();
+        let (handle, was_answered) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let (its_handle, its_answer) = (handle.clone(), was_answered.clone());
+        let remote = event_loop.handle().spawn(move || Lingers {
+            handle: its_handle,
+            was_answered: its_answer,
+            is_cancelled,
+            panics,
+        });
+        *handle.lock().unwrap() = Some(remote);
+        if is_cancelled {
+            turn_until_idle(&event_loop);
+            handle.lock().unwrap().as_ref().unwrap().cancel();
+        }
+        turn_until_idle(&event_loop);
+        assert_eq!(*was_answered.lock().unwrap(), Some(false), "answered before it was dropped");
+        let mut remote = handle.lock().unwrap().take().unwrap();
+        let Poll::Ready(result) = poll_with(&mut remote, Waker::noop()) else { panic!("no end") };
+        match result {
+            Ok(output) => assert!(output == 7 && !is_cancelled && !panics),
+            Err(error) => assert_eq!((error.is_panic(), error.is_cancelled()), (panics, !panics)),
+        }
+        assert_nothing_left(&event_loop);
+    }
 }
