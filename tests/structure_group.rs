@@ -447,3 +447,23 @@ fn a_group_works_under_a_foreign_waker_and_dies_with_its_loop() {
     drop(event_loop);
     assert_eq!(trace.take_sorted(), "body task");
 }
+
+/// Only the body itself goes on after it has cancelled its group: what another thread does at that
+/// moment is no wish of the body.
+#[test]
+fn a_group_cancelled_by_another_thread_while_its_body_is_polled_drops_the_body() {
+    for softly in [false, true] {
+        run_virtual(async {
+            let group = TaskGroup::run(async |group: TaskGroup| {
+                let other = group.clone();
+                let cancel = move || {
+                    if softly { drop(other.cancel_with(SECOND)) } else { other.cancel() }
+                };
+                std::thread::spawn(cancel).join().unwrap();
+                pending::<()>().await;
+            });
+            let ended = timeout(10 * SECOND, group).await;
+            assert!(ended.expect("the body is left to itself").unwrap_err().is_cancelled());
+        });
+    }
+}

@@ -11,6 +11,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::thread::{self, ThreadId};
 
 use crate::structure::cancel::CancelToken;
 use crate::structure::group_error::{CancelReport, Cause, GroupFailure, GroupTask};
@@ -59,11 +60,19 @@ enum Stage {
 
 #[derive(Default)]
 struct Body {
-    is_polled: bool,
+    /// On which thread it is being polled: what that one asks for is the body's own wish.
+    polled_on: Option<ThreadId>,
     /// It asked for the group's end itself, and goes on.
     is_exempt: bool,
     is_over: bool,
     must_go: bool,
+}
+
+impl Body {
+    /// Whether whoever calls this is the body.
+    fn asks(&self) -> bool {
+        self.polled_on.is_some_and(|thread| thread == thread::current().id())
+    }
 }
 
 pub(crate) struct Member {
@@ -137,7 +146,7 @@ impl GroupState {
         if record.stage == Stage::Over {
             return;
         }
-        record.body.must_go |= !record.body.is_polled;
+        record.body.must_go |= !record.body.asks();
         self.cancel_all(record, None);
     }
 
@@ -149,7 +158,7 @@ impl GroupState {
         if let Some(id) = asks.filter(is_member) {
             record.exempt.push(id);
         }
-        record.body.is_exempt |= record.body.is_polled;
+        record.body.is_exempt |= record.body.asks();
         if record.stage != Stage::Over {
             let earliest = record.deadline.map_or(deadline, |before| before.min(deadline));
             record.deadline = Some(earliest);
@@ -225,7 +234,7 @@ impl GroupState {
     }
 
     pub(crate) fn note_body_is_polled(&self, is_polled: bool) {
-        self.lock().body.is_polled = is_polled;
+        self.lock().body.polled_on = is_polled.then(|| thread::current().id());
     }
 
     pub(crate) fn note_body_is_over(&self) {
