@@ -154,6 +154,23 @@ pub(crate) fn expect(what: &str) -> Rc<LoopState> {
     }
 }
 
+/// As `expect`, for a descriptor: what the user called has a name that is not known here.
+///
+/// # Panics
+///
+/// If there is none.
+#[track_caller]
+pub(crate) fn expect_to_watch() -> Rc<LoopState> {
+    match get() {
+        Some(state) => state,
+        None => panic!(
+            "no event loop is running on this thread: a socket, or whatever else has a descriptor, \
+             needs one that watches it. Make it inside `wheelhouse::run` or `EventLoop::block_on`; \
+             from another thread, use a `Handle`."
+        ),
+    }
+}
+
 #[cold]
 #[track_caller]
 fn no_loop(what: &str) -> ! {

@@ -88,7 +88,7 @@ impl<T: AsFd> Source<T> {
     /// If no loop is running on this thread.
     #[track_caller]
     pub fn try_new(io: T, interest: Interest) -> Result<Source<T>, (T, io::Error)> {
-        let state = current::expect("Source::new");
+        let state = current::expect_to_watch();
         match Registration::new(&state, io.as_fd(), interest, Ready::EMPTY, Kind::Socket) {
             Ok(registration) => Ok(Source { registration, io }),
             Err(error) => Err((io, error)),
@@ -107,7 +107,7 @@ impl<T: AsFd> Source<T> {
     /// If no loop is running on this thread.
     #[track_caller]
     pub fn stream(io: T, ready: Ready) -> io::Result<Source<T>> {
-        let state = current::expect("Source::stream");
+        let state = current::expect_to_watch();
         syscall::prepare_stream(&io)?;
         let interest = Interest::STREAM;
         let registration = Registration::new(&state, io.as_fd(), interest, ready, Kind::Stream)?;
@@ -126,7 +126,7 @@ impl<T: AsFd> Source<T> {
     /// If no loop is running on this thread.
     #[track_caller]
     pub fn file(io: T, interest: Interest) -> io::Result<Source<T>> {
-        let state = current::expect("Source::file");
+        let state = current::expect_to_watch();
         let ready = Ready::EMPTY;
         let registration = Registration::new(&state, io.as_fd(), interest, ready, Kind::File)?;
         Ok(Source { registration, io })

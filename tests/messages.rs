@@ -11,6 +11,9 @@ use std::time::Duration;
 use futures_lite::future::block_on as foreign_block_on;
 use support::{panic_of, run_checked, run_checked_on, run_virtual, socket_pair};
 use wheelhouse::io::{AsyncFd, Interest, Source};
+use wheelhouse::net::TcpListener;
+use wheelhouse::signal::SignalKind;
+use wheelhouse::structure::{JoinSet, WaitFor, wait};
 use wheelhouse::time::{self, Instant, sleep};
 use wheelhouse::{
     EventLoop, Handle, LoopGroup, call_at, call_later, call_soon, run, spawn, spawn_blocking,
@@ -35,13 +38,28 @@ fn without_a_loop_the_message_says_where_to_call_it() {
     assert_eq!(panic_of(|| call_later(Duration::ZERO, || ())), no_loop("call_later"));
     assert_eq!(panic_of(|| call_at(Instant::now(), || ())), no_loop("call_at"));
     assert_eq!(panic_of(Handle::current), no_loop("Handle::current"));
-    assert_eq!(panic_of(|| Source::new(socket(), Interest::BOTH)), no_loop("Source::new"));
+    assert_eq!(panic_of(|| time::timeout(Duration::ZERO, async {})), no_loop("timeout"));
+    assert_eq!(panic_of(|| time::timeout_at(Instant::now(), async {})), no_loop("timeout_at"));
+    let wait = || drop(wait(&mut JoinSet::<()>::new(), WaitFor::All, Some(Duration::ZERO)));
+    assert_eq!(panic_of(wait), no_loop("wait"));
     assert_eq!(panic_of(|| time::pause()), no_loop("time::pause"));
     assert_eq!(panic_of(wheelhouse::loop_local::<u8>), no_loop("loop_local"));
-    let text = panic_of(|| AsyncFd::new(socket()));
-    assert!(text.starts_with("no event loop is running on this thread: "), "{text}");
-    let text = panic_of(|| time::timeout(Duration::ZERO, async {}));
-    assert!(text.starts_with("no event loop is running on this thread: "), "{text}");
+    // Whatever the user called, none of its names is that of a part he does not know.
+    let sockets = [
+        panic_of(|| Source::new(socket(), Interest::BOTH)),
+        panic_of(|| AsyncFd::new(socket())),
+        panic_of(|| TcpListener::from_std(std::net::TcpListener::bind("127.0.0.1:0").unwrap())),
+        panic_of(|| foreign_block_on(TcpListener::bind("127.0.0.1:0"))),
+        panic_of(|| wheelhouse::signal::signal(SignalKind::user_defined1())),
+    ];
+    for text in sockets {
+        assert_eq!(
+            text,
+            "no event loop is running on this thread: a socket, or whatever else has a descriptor, \
+             needs one that watches it. Make it inside `wheelhouse::run` or \
+             `EventLoop::block_on`; from another thread, use a `Handle`."
+        );
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::structure::join_set::JoinSet;
 use crate::task::JoinError;
-use crate::time::{Sleep, sleep};
+use crate::time::Sleep;
 
 /// When a [`wait()`] is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ where
     // Not `map`: the message is to name the caller.
     let mut sleep_or_none = None;
     if let Some(timeout) = timeout {
-        sleep_or_none = Some(sleep(timeout));
+        sleep_or_none = Some(Sleep::after(timeout, "wait"));
     }
     WaitUntil { set, is_last, sleep: sleep_or_none, has_looked: false, is_over: false }
 }

@@ -40,9 +40,7 @@ use crate::time::wheel::Tick;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
-    let state = current::expect("sleep");
-    let now = Instant::from_std(state.clock.now());
-    Sleep::new(&state, now + duration, duration.is_zero())
+    Sleep::after(duration, "sleep")
 }
 
 /// Waits until `deadline`; one batch if that is past. Otherwise as [`sleep`].
@@ -52,9 +50,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// If no loop is running on this thread; when awaited on another loop.
 #[track_caller]
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    let state = current::expect("sleep_until");
-    let is_past = deadline.into_std() <= state.clock.instant_at(state.pace.last_read());
-    Sleep::new(&state, deadline, is_past)
+    Sleep::until(deadline, "sleep_until")
 }
 
 /// The future of [`sleep`] and [`sleep_until`]. It is plain data, hence `Send`, `Sync` and `Unpin`,
@@ -91,6 +87,24 @@ impl Sleep {
         let stage = if is_due { Stage::Due } else { Stage::New };
         let (remote, site) = (state.remote.clone(), state.places.site());
         Sleep { remote, deadline, timer: Key::NONE, tolerance: 0, site, stage }
+    }
+
+    /// [`sleep()`] for `what`, which users called.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn after(duration: Duration, what: &str) -> Sleep {
+        let state = current::expect(what);
+        let now = Instant::from_std(state.clock.now());
+        Sleep::new(&state, now + duration, duration.is_zero())
+    }
+
+    /// [`sleep_until`] for `what`, which users called.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn until(deadline: Instant, what: &str) -> Sleep {
+        let state = current::expect(what);
+        let is_past = deadline.into_std() <= state.clock.instant_at(state.pace.last_read());
+        Sleep::new(&state, deadline, is_past)
     }
 
     /// When it is over.

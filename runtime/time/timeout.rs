@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::time::{Instant, Sleep, sleep, sleep_until};
+use crate::time::{Instant, Sleep};
 
 /// Awaits `future` for at most `duration`; then drops it and gives [`Elapsed`]. A future that is
 /// ready wins over a deadline that is past. Cancel safe where `future` is.
@@ -28,7 +28,7 @@ use crate::time::{Instant, Sleep, sleep, sleep_until};
 /// ```
 #[track_caller]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep(duration) }
+    Timeout { future, sleep: Sleep::after(duration, "timeout") }
 }
 
 /// Awaits `future` until `deadline` at most. Otherwise as [`timeout`].
@@ -38,7 +38,7 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
 /// If no loop is running on this thread.
 #[track_caller]
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
-    Timeout { future, sleep: sleep_until(deadline) }
+    Timeout { future, sleep: Sleep::until(deadline, "timeout_at") }
 }
 
 pin_project! {
