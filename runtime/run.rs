@@ -110,6 +110,8 @@ impl LoopState {
     fn poll_timed(&self, key: Key, cell: &mut BoxedCell) -> Result<Poll<()>, Payload> {
         let started = Instant::now();
         let outcome = self.poll_caught(cell);
+        // Hooks are called outside any task.
+        self.polled.end();
         self.hooks.poll_ended(started, || self.tasks.about(key));
         outcome
     }
@@ -130,11 +132,11 @@ impl LoopState {
         let started = self.hooks.times_polls().then(Instant::now);
         // The root catches its own panics, to pass them to the caller of `block_on`.
         root(&mut Context::from_waker(waker));
+        self.root_waits.set(self.polled.waits());
+        self.polled.end();
         if let Some(started) = started {
             self.hooks.poll_ended(started, || self.tasks.about(key));
         }
-        self.root_waits.set(self.polled.waits());
-        self.polled.end();
     }
 
     #[inline(never)]

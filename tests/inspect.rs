@@ -172,6 +172,7 @@ type Seen = (Option<String>, u32, Duration);
 struct Watch {
     polls: Rc<RefCell<Vec<Seen>>>,
     turns: Rc<Cell<u64>>,
+    is_in_task: Rc<Cell<bool>>,
     panics: bool,
 }
 
@@ -188,6 +189,7 @@ impl Observer for Watch {
         took: Duration,
     ) {
         self.polls.borrow_mut().push((name.map(str::to_owned), location.line(), took));
+        self.is_in_task.set(self.is_in_task.get() || wheelhouse::task::current().is_some());
         assert!(!self.panics, "an observer");
     }
 }
@@ -208,6 +210,7 @@ fn an_observer_sees_turns_and_polls_and_its_panics_do_no_harm() {
         let (name, at, took) = polls.iter().find(|poll| poll.0.is_some()).unwrap();
         assert_eq!((name.as_deref(), *at), (Some("slow"), line));
         assert!(*took >= Duration::from_millis(1));
+        assert!(!watch.is_in_task.get(), "it is called outside any task");
         assert!(watch.turns.get() >= 2);
     }
 }
