@@ -6,20 +6,21 @@ mod support;
 
 use std::cell::Cell;
 use std::future::{pending, ready};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::{Stream, StreamExt};
 use support::{
-    Gate, Trace, assert_took, catching, nap, noted, panic_of, rounds, run_checked, run_virtual,
-    turn_until_idle, under_foreign_waker,
+    Gate, Trace, assert_took, catching, nap, noted, panic_of, poll_with, rounds, run_checked,
+    run_virtual, turn_until_idle, under_foreign_waker,
 };
 use wheelhouse::structure::wait_until;
 use wheelhouse::task::{self, JoinError};
 use wheelhouse::time::{Instant, sleep, timeout};
 use wheelhouse::{
-    EventLoop, JoinSet, WaitFor, as_completed, gather, gather_settled, spawn, try_gather, wait,
-    yield_now,
+    EventLoop, JoinSet, WaitFor, as_completed, gather, gather_settled, spawn, testing, try_gather,
+    wait, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -501,4 +502,66 @@ fn children_are_known_by_where_they_were_gathered() {
         drop(gathered);
         yield_now().await;
     });
+}
+
+/// Whoever gives up on several tasks has read the panic of none.
+#[test]
+fn the_panic_of_a_child_whose_end_nobody_gets_is_unread() {
+    async fn panics() -> Result<(), ()> {
+        panic!("of a child")
+    }
+    /// A set in which a wait that was dropped has found the panic.
+    async fn set_with_an_end() -> JoinSet<Result<(), ()>> {
+        let mut set = JoinSet::new();
+        set.spawn(panics());
+        set.spawn(pending());
+        assert!(timeout(SECOND, wait(&mut set, WaitFor::All, None)).await.is_err());
+        set
+    }
+    /// Drops it when it has seen the panic and still waits for the others.
+    async fn drop_in_the_middle<F: Future + Unpin>(mut gathering: F) {
+        for _ in 0..2 {
+            assert!(poll_with(&mut gathering, std::task::Waker::noop()).is_pending());
+            // In whatever order a batch runs.
+            yield_now().await;
+            yield_now().await;
+        }
+    }
+    type Test = Pin<Box<dyn Future<Output = ()>>>;
+    let children = || [Box::pin(panics()) as Pin<Box<dyn Future<Output = _>>>, Box::pin(pending())];
+    let tests: [(&str, Test); 6] = [
+        ("gather", Box::pin(async move { drop_in_the_middle(gather(children())).await })),
+        ("try_gather", Box::pin(async move { drop_in_the_middle(try_gather(children())).await })),
+        (
+            "gather_settled",
+            Box::pin(async move {
+                assert!(timeout(SECOND, gather_settled(children())).await.is_err());
+            }),
+        ),
+        ("a dropped set", Box::pin(async { drop(set_with_an_end().await) })),
+        (
+            "a detached set",
+            Box::pin(async {
+                let mut set = set_with_an_end().await;
+                let last = set.spawn(pending());
+                set.abort_all();
+                set.detach_all();
+                assert!(set.is_empty() && !last.is_finished());
+            }),
+        ),
+        (
+            "a set that is shut down",
+            Box::pin(async {
+                let mut set = JoinSet::new();
+                set.spawn(panics());
+                yield_now().await;
+                yield_now().await;
+                set.shutdown().await;
+            }),
+        ),
+    ];
+    for (what, test) in tests {
+        let text = panic_of(|| testing::run(test));
+        assert!(text.contains("nobody awaited it: of a child"), "{what}: {text}");
+    }
 }

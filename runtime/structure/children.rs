@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::current;
+use crate::debug::report;
 use crate::structure::ready::ReadyList;
 use crate::table::{Key, Table};
 use crate::task::{Id, JoinError, JoinHandle};
@@ -114,6 +115,13 @@ impl<T> Drop for Children<T> {
 impl<T> fmt::Debug for Children<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.handles.iter().map(|(_, child)| &child.handle)).finish()
+    }
+}
+
+/// Of an end that nobody gets any more: as with tasks, a panic must not be lost in silence.
+pub(crate) fn report_unread(error: JoinError) {
+    if let Ok(payload) = error.try_into_panic() {
+        report::unread_panic(payload, None);
     }
 }
 

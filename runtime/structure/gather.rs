@@ -12,8 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::debug::report;
-use crate::structure::children::{Children, Ended, output_of};
+use crate::structure::children::{Children, Ended, output_of, report_unread};
 use crate::task::{Builder, JoinError};
 
 /// Runs every future as a task and gives their outputs in the order of `futures`. The tasks begin
@@ -156,13 +155,6 @@ impl<T: 'static, V> Gathering<T, V> {
 /// What a child failed with first.
 type Failure<E> = Option<Result<E, JoinError>>;
 
-/// After the first failure, a panic is nobody's but the report's.
-fn report_unread(error: JoinError) {
-    if let Ok(payload) = error.try_into_panic() {
-        report::unread_panic(payload, None);
-    }
-}
-
 /// The future of [`gather`].
 #[must_use = "its children are cancelled when it is dropped"]
 pub struct Gather<T> {
@@ -178,6 +170,7 @@ impl<T: 'static> Future for Gather<T> {
         let polled = gathering.poll(cx, |children, result| match result {
             Ok(output) => Some(output),
             Err(error) => {
+                // After the first failure, a panic is nobody's but the report's.
                 if failure.is_some() {
                     report_unread(error);
                 } else {
@@ -242,6 +235,29 @@ impl<T: 'static, E: 'static> Future for TryGather<T, E> {
 #[must_use = "its children are cancelled when it is dropped"]
 pub struct GatherSettled<T> {
     gathering: Gathering<T, Result<T, JoinError>>,
+}
+
+impl<T> Drop for Gather<T> {
+    fn drop(&mut self) {
+        if let Some(error) = self.failure.take() {
+            report_unread(error);
+        }
+    }
+}
+
+impl<T, E> Drop for TryGather<T, E> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.failure.take() {
+            report_unread(error);
+        }
+    }
+}
+
+impl<T> Drop for GatherSettled<T> {
+    fn drop(&mut self) {
+        let ends = std::mem::take(&mut self.gathering.places).into_iter().flatten();
+        ends.filter_map(Result::err).for_each(report_unread);
+    }
 }
 
 impl<T: 'static> Future for GatherSettled<T> {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
-use crate::structure::children::{Children, output_of};
+use crate::structure::children::{Children, output_of, report_unread};
 use crate::task::{AbortHandle, Builder, Id, JoinError, JoinHandle};
 
 /// A set of tasks, awaited in the order in which they end. Dropping it cancels those that are left.
@@ -61,7 +61,19 @@ impl<T> JoinSet<T> {
     /// Empties the set; its tasks run on by themselves.
     pub fn detach_all(&mut self) {
         self.running.detach_all();
-        drop(std::mem::take(&mut self.ended));
+        self.forget_ended();
+    }
+
+    /// Lets go of what nobody took.
+    fn forget_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended).into_iter();
+        ended.filter_map(|(_, result)| result.err()).for_each(report_unread);
+    }
+}
+
+impl<T> Drop for JoinSet<T> {
+    fn drop(&mut self) {
+        self.forget_ended();
     }
 }
 
@@ -185,11 +197,15 @@ impl<T: 'static> JoinSet<T> {
         outputs
     }
 
-    /// Cancels all tasks and waits until they have ended. Their outputs are dropped. Cancel safe:
-    /// call it again.
+    /// Cancels all tasks and waits until they have ended. Their outputs are dropped, and panics
+    /// reported as of any task that nobody awaited. Cancel safe: call it again.
     pub async fn shutdown(&mut self) {
         self.abort_all();
-        while self.join_next().await.is_some() {}
+        while let Some(end) = self.join_next().await {
+            if let Err(error) = end {
+                report_unread(error);
+            }
+        }
     }
 
     pub(crate) fn poll_ended(
