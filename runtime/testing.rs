@@ -38,6 +38,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
@@ -299,19 +300,18 @@ fn what_is_left(event_loop: EventLoop, watch: Option<Watch>, grace: Duration) ->
     let mut text = String::new();
     let state = event_loop.state();
     state.clock.set_paused(true);
+    // What tasks keep on the loop is there as long as they are, as at the end of any loop; and what
+    // that lets go may be something that ends.
+    let mut selected = turn_until_idle(&event_loop);
     {
         let _entered = event_loop.enter();
-        state.guard("the drop of a `loop_local`", || state.locals.close().for_each(drop));
-    }
-    for _ in 0..LAST_TURNS {
-        match event_loop.turn(Some(Duration::ZERO)) {
-            Ok(turn) if turn.more() => {}
-            Ok(_) => break,
-            Err(error) => {
-                text = format!("the selector failed: {error}\n");
-                break;
-            }
+        for value in state.locals.close() {
+            state.guard("the drop of a `loop_local`", || drop(value));
         }
+    }
+    selected = selected.and(turn_until_idle(&event_loop));
+    if let Err(error) = selected {
+        text = format!("the selector failed: {error}\n");
     }
     let mut left = state.left_behind();
     let report = event_loop.shutdown(grace);
@@ -330,6 +330,16 @@ fn what_is_left(event_loop: EventLoop, watch: Option<Watch>, grace: Duration) ->
         text += &format!("panics went unread:\n  {unread}\n");
     }
     text
+}
+
+/// Lets everything run that still can, or so much of it.
+fn turn_until_idle(event_loop: &EventLoop) -> io::Result<()> {
+    for _ in 0..LAST_TURNS {
+        if !event_loop.turn(Some(Duration::ZERO))?.more() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Hears of unread panics on this thread as long as it is there.

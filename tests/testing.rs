@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
 use std::process::{Command, Stdio};
@@ -436,4 +436,44 @@ fn without_a_seed_each_run_has_another_order_and_nonsense_is_refused() {
         let expected = format!("`WHEELHOUSE_SEED` is {nonsense:?}. It takes a seed");
         assert!(text.contains(&expected), "{text}");
     }
+}
+
+/// As at the end of any loop: first the tasks, then what they kept on it.
+#[test]
+fn what_a_loop_keeps_is_there_as_long_as_tasks_still_run() {
+    #[derive(Default)]
+    struct Kept(Cell<u32>);
+
+    testing::run(async {
+        loop_local::<Kept>().0.set(1);
+        drop(spawn(async {
+            yield_now().await;
+            assert_eq!(loop_local::<Kept>().0.replace(2), 1);
+            yield_now().await;
+            assert_eq!(loop_local::<Kept>().0.get(), 2);
+        }));
+    });
+}
+
+#[test]
+fn several_loop_locals_whose_drop_panics_fail_the_test_and_not_the_process() {
+    #[derive(Default)]
+    struct One;
+    #[derive(Default)]
+    struct Two;
+    impl Drop for One {
+        fn drop(&mut self) {
+            panic!("the first");
+        }
+    }
+    impl Drop for Two {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+
+    let test = async { drop((loop_local::<One>(), loop_local::<Two>())) };
+    let text = panic_of(|| testing::run(test));
+    assert!(text.contains("panicked outside a task: the first"), "{text}");
+    assert!(text.contains("panicked outside a task: the second"), "{text}");
 }
