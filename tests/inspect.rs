@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::os::fd::AsRawFd;
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -117,6 +118,42 @@ fn children_stand_under_the_task_that_spawned_them() {
     let indents: Vec<usize> =
         text.lines().skip(1).map(|line| line.len() - line.trim_start().len()).collect();
     assert_eq!(indents, [2, 4, 6], "{text}");
+}
+
+/// A program is asked what it does when it has a great many tasks, and has something else to do as
+/// well.
+#[test]
+fn a_tree_of_thousands_of_tasks_is_printed_in_no_time_however_deep() {
+    fn line_of(left: usize) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move {
+            if left > 1 {
+                drop(spawn(line_of(left - 1)));
+            }
+            pending().await
+        })
+    }
+
+    let (deep, wide) = (rounds(5_000, 50), rounds(20_000, 50));
+    let event_loop = EventLoop::new().unwrap();
+    {
+        let _entered = event_loop.enter();
+        drop(spawn(line_of(deep)));
+        drop(builder("wide").spawn(async move {
+            (0..wide).for_each(|_| drop(spawn(pending::<()>())));
+            pending::<()>().await
+        }));
+    }
+    turn_until_idle(&event_loop);
+    let tree = event_loop.dump();
+    let (printed, text) = mpsc::channel();
+    std::thread::spawn(move || printed.send(tree.to_string()));
+    let text = text.recv_timeout(support::GUARD).expect("it is printed for ever");
+    assert_eq!(text.lines().count(), 1 + deep + 1 + wide);
+    let deepest = text.lines().map(|line| line.len() - line.trim_start().len()).max();
+    assert_eq!(deepest, Some(40), "what is deeper is no further to the right");
+    // Children still follow their parent.
+    let last = text.lines().position(|line| line.contains("\"wide\"")).unwrap();
+    assert!(last == 1 || last == 1 + deep, "{last}");
 }
 
 #[test]

@@ -2,9 +2,16 @@
 //!
 //! It is read off the slots; nothing is polled to find out.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
+
+use crate::task::Id;
+
+/// Deeper ones are printed at this depth: where each task is the parent of the next one, a line has
+/// an end.
+const DEEPEST: usize = 20;
 
 /// The tasks of a loop at one moment. `Display` prints them as a tree.
 #[derive(Clone, Debug, Default)]
@@ -19,13 +26,13 @@ pub struct TaskTree {
 #[non_exhaustive]
 pub struct TaskInfo {
     /// The task.
-    pub id: crate::task::Id,
+    pub id: Id,
     /// Its name, if it was given one.
     pub name: Option<String>,
     /// Where it was spawned.
     pub location: &'static Location<'static>,
     /// The task that spawned it.
-    pub parent: Option<crate::task::Id>,
+    pub parent: Option<Id>,
     /// What it waits for.
     pub waits_for: WaitsFor,
 }
@@ -49,7 +56,7 @@ pub enum WaitsFor {
     /// A timer that is due in this time.
     Timer(Duration),
     /// Another task.
-    Task(crate::task::Id),
+    Task(Id),
     /// A job on the blocking pool.
     Blocking,
     /// Something this runtime does not know: a channel, a lock, a foreign future.
@@ -62,30 +69,33 @@ impl TaskTree {
         &self.tasks
     }
 
-    fn print(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        parent: Option<crate::task::Id>,
-        depth: usize,
-    ) -> fmt::Result {
-        // A task cannot be its own ancestor: ids are never used twice.
-        for task in self.tasks.iter().filter(|task| self.parent_of(task) == parent) {
-            writeln!(f, "{:indent$}{task}", "", indent = 2 * depth)?;
-            self.print(f, Some(task.id), depth + 1)?;
+    /// Tasks by their parent, as far as that is still there, the last first; the others stand at the
+    /// root.
+    fn by_parent(&self) -> HashMap<Option<Id>, Vec<&TaskInfo>> {
+        let here: HashSet<Id> = self.tasks.iter().map(|task| task.id).collect();
+        let mut children: HashMap<_, Vec<_>> = HashMap::new();
+        for task in self.tasks.iter().rev() {
+            let parent = task.parent.filter(|parent| here.contains(parent));
+            children.entry(parent).or_default().push(task);
         }
-        Ok(())
-    }
-
-    /// The parent as far as it is still there; the others stand at the root.
-    fn parent_of(&self, task: &TaskInfo) -> Option<crate::task::Id> {
-        task.parent.filter(|parent| self.tasks.iter().any(|task| task.id == *parent))
+        children
     }
 }
 
 impl fmt::Display for TaskTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} tasks", self.title, self.tasks.len())?;
-        self.print(f, None, 1)
+        let mut children = self.by_parent();
+        // Those at the end are printed first. A task cannot be its own ancestor: ids are never used
+        // twice.
+        let roots = children.remove(&None).unwrap_or_default().into_iter();
+        let mut to_print: Vec<_> = roots.map(|task| (1, task)).collect();
+        while let Some((depth, task)) = to_print.pop() {
+            writeln!(f, "{:indent$}{task}", "", indent = 2 * depth.min(DEEPEST))?;
+            let below = children.remove(&Some(task.id)).unwrap_or_default().into_iter();
+            to_print.extend(below.map(|child| (depth + 1, child)));
+        }
+        Ok(())
     }
 }
 
