@@ -92,6 +92,9 @@ pub fn metrics() -> Metrics {
 /// A child made by `fork` shares the selector and the timer of its parent. In the child the loop and
 /// its sockets can be dropped, and the parent notices nothing; turning it there panics. A task that
 /// forks must not await anything in the child: let it `exec` or exit, or return and make a new loop.
+///
+/// On macOS and the BSDs the child has no copy of the kqueue, only its number: there it drops the loop
+/// before it opens anything, which could get that number.
 pub struct EventLoop {
     state: Rc<LoopState>,
 }

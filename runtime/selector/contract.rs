@@ -24,7 +24,7 @@ use super::rig::{
     GUARD, Rig, key, on_every_selector, on_every_selector_and_stream, on_every_selector_with_room,
     read_until_it_would_block, ready_of, tcp_pair, write_until_it_would_block,
 };
-use super::{Interest, Ready};
+use super::{Interest, Ready, countable};
 
 // Clause 1: edges.
 
@@ -437,6 +437,13 @@ fn the_longest_timeout_is_no_error_and_ends_with_a_wake_up() {
         rig.registrar.wake().unwrap();
         assert_eq!(rig.wait(Some(Duration::MAX)), []);
     });
+}
+
+/// Apple's kernel refuses what is longer than 100,000,000 s (its `itimerfix`).
+#[test]
+fn no_system_is_asked_for_a_wait_that_it_refuses() {
+    assert!(countable(Some(Duration::MAX)) < Some(Duration::from_secs(100_000_000)));
+    assert_eq!(countable(None), None, "for ever is no number");
 }
 
 /// Runs in a process of its own: which thread a signal hits is the kernel's choice, and another

@@ -16,7 +16,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Poll, Registry, Token, Waker};
 
 use super::{
-    Event, IS_EPOLL, Interest, Ready, Registrar, Selector, Transfers, WAKE_KEY, nothing_to_wait_for,
+    Event, IS_EPOLL, Interest, Ready, Registrar, Selector, Transfers, WAKE_KEY, countable,
+    nothing_to_wait_for,
 };
 use crate::table::Key;
 
@@ -45,7 +46,7 @@ impl MioSelector {
 
 impl Selector for MioSelector {
     fn select(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(&mut self.arrived, timeout) {
+        match self.poll.poll(&mut self.arrived, countable(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.was_full = false;
                 return Ok(());

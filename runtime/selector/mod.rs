@@ -27,9 +27,8 @@
 //! 6. **A wake-up is never lost.** [`Registrar::wake`] may be called from any thread, any number of
 //!    times; it ends the wait under way, or else the next one. It is not reported as an event.
 //! 7. **Waits end.** `None` waits for ever, `Some(ZERO)` not at all, `Some(t)` at least `t` unless
-//!    there was an event or a wake-up (or `t` is more than the system can count: `i32::MAX` ms, 24
-//!    days, under epoll). An interrupted wait (`EINTR`) is no error: it is an empty result, or goes
-//!    on.
+//!    there was an event or a wake-up (or `t` is more than `LONGEST_WAIT`). No `t` is an error. An
+//!    interrupted wait (`EINTR`) is none either: it is an empty result, or goes on.
 //! 8. **What does not fit is kept.** When more is ready than the list of events holds, the next
 //!    wait reports the rest.
 //! 9. **The descriptor of the selector** ([`Registrar::as_fd`]) is readable, level-triggered,
@@ -57,6 +56,15 @@ use crate::table::Key;
 
 /// Under this key a selector keeps what its wake-ups come through. Nobody else may register it.
 const WAKE_KEY: Key = Key::reserved(0);
+
+/// What is longer counts as this, eleven days: Apple's kqueue refuses a wait of more than three years
+/// as an error, and epoll counts no further than 24 days.
+const LONGEST_WAIT: Duration = Duration::from_secs(1_000_000);
+
+/// What a system is asked for.
+fn countable(timeout: Option<Duration>) -> Option<Duration> {
+    timeout.map(|timeout| timeout.min(LONGEST_WAIT))
+}
 
 /// Waits for events. Lives on the loop's thread.
 pub(crate) trait Selector {

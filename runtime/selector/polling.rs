@@ -51,7 +51,8 @@ use polling::{Events, PollMode, Poller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    Event, IS_EPOLL, Interest, Ready, Registrar, Selector, Transfers, nothing_to_wait_for,
+    Event, IS_EPOLL, Interest, Ready, Registrar, Selector, Transfers, countable,
+    nothing_to_wait_for,
 };
 use crate::table::Key;
 
@@ -88,7 +89,7 @@ impl Selector for PollingSelector {
     fn select(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         self.arrived.clear();
         self.was_full = false;
-        let arrived = self.registrar.poller.wait(&mut self.arrived, timeout)?;
+        let arrived = self.registrar.poller.wait(&mut self.arrived, countable(timeout))?;
         events.extend(
             self.arrived
                 .iter()
