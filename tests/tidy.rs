@@ -58,6 +58,7 @@ const UNSAFE: &str = "runtime/selector/polling.rs";
 
 /// Where systems and builds may differ, and in what.
 const CONDITIONAL: &[(&str, &str)] = &[
+    ("lib.rs", "the README, for its examples to be run"),
     ("runtime/lib.rs", "which modules there are"),
     ("runtime/selector/", "epoll or kqueue, and through which crate"),
     ("runtime/time/alarm.rs", "a timerfd or none"),
@@ -220,8 +221,7 @@ fn every_file_opens_with_what_it_is() {
     let sources = sources();
     let mut findings = Findings::default();
     for source in &sources {
-        let is_readme = source.text.first().is_some_and(|line| line.contains("include_str!"));
-        if source.essay().is_empty() && !is_readme {
+        if source.essay().is_empty() {
             let what =
                 "opens with no `//!`. Say what it is, what it may not know, and why it is so.";
             findings.add(&source.path, 1, what);

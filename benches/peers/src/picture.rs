@@ -11,16 +11,27 @@ const WIDTH: f64 = 520.0;
 const ROW: f64 = 30.0;
 const TOP: f64 = 74.0;
 
+/// All of it is below the picture's own class, since the documentation has the picture among its own elements, and
+/// follows the theme that was chosen there.
 const STYLE: &str = "\
-text { font: 14px system-ui, sans-serif; fill: #24292f }
-.small { font-size: 12px; fill: #57606a }
-.title { font-size: 16px; font-weight: 600 }
-.main { fill: #8c959f } .side { fill: #d0d7de } .ours.main { fill: #0969da } .ours.side { fill: #80b8f0 }
-.axis { stroke: #d0d7de }
+.bars { font: 14px system-ui, sans-serif; max-width: 100%; height: auto }
+.bars, :root[data-theme=light] .bars {
+  --ink: #24292f; --soft: #57606a; --line: #d0d7de; --main: #8c959f; --side: #d0d7de; --ours: #0969da; --beside: #80b8f0
+}
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .small { fill: #9198a1 } .axis { stroke: #3d444d }
-  .main { fill: #656c76 } .side { fill: #3d444d } .ours.main { fill: #4493f8 } .ours.side { fill: #1f4f8f }
-}";
+  .bars {
+    --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --main: #656c76; --side: #3d444d; --ours: #4493f8; --beside: #1f4f8f
+  }
+}
+:root[data-theme=dark] .bars, :root[data-theme=ayu] .bars {
+  --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --main: #656c76; --side: #3d444d; --ours: #4493f8; --beside: #1f4f8f
+}
+.bars text { fill: var(--ink) }
+.bars .small { font-size: 12px; fill: var(--soft) }
+.bars .title { font-size: 16px; font-weight: 600 }
+.bars .main { fill: var(--main) } .bars .main.ours { fill: var(--ours) }
+.bars .side { fill: var(--side) } .bars .side.ours { fill: var(--beside) }
+.bars .axis { stroke: var(--line) }";
 
 /// What a picture shows, and where it is found in the JSON.
 pub struct Picture {
@@ -43,7 +54,7 @@ pub const ALL: [Picture; 2] = [
     Picture {
         name: "timers",
         title: "How late a sleep of 1 ms ends",
-        legend: "median, microseconds, logarithmic; dark: on an idle loop, light: beside 100 busy connections",
+        legend: "median, microseconds, logarithmic; thick: on an idle loop, thin: beside 100 busy connections",
         main: ("sleep", "1ms_p50"),
         side: Some(("sleep-busy", "1ms_p50")),
         unit: "µs",
@@ -71,8 +82,8 @@ impl Picture {
         let Picture { title, legend, .. } = self;
         let height = TOP + rows.len() as f64 * ROW + 40.0;
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 {height}\" role=\"img\" \
-             aria-label=\"{title}\">\n<style>\n{STYLE}\n</style>\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"bars\" viewBox=\"0 0 760 {height}\" width=\"760\" \
+             height=\"{height}\" role=\"img\" aria-label=\"{title}\">\n<style>\n{STYLE}\n</style>\n\
              <text class=\"title\" x=\"12\" y=\"26\">{title}</text>\n\
              <text class=\"small\" x=\"12\" y=\"46\">{legend}</text>\n"
         );
