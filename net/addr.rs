@@ -44,8 +44,8 @@ pub trait ToSocketAddrs: sealed::Ask {}
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
-/// let mut found = wheelhouse_net::lookup_host("127.0.0.1:80").await?;
+/// # wheelhouse::run(async {
+/// let mut found = wheelhouse::net::lookup_host("127.0.0.1:80").await?;
 /// assert_eq!(found.next(), Some(([127, 0, 0, 1], 80).into()));
 /// # Ok(())
 /// # })

@@ -17,9 +17,9 @@ use crate::race::Failure;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{ConnectError, TcpStream};
+/// use wheelhouse::net::{ConnectError, TcpStream};
 /// # use std::net::TcpListener;
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let bound = || {
 /// #     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
 /// #     socket.local_addr().unwrap()

@@ -17,9 +17,9 @@ use crate::platform;
 ///
 /// ```
 /// use std::time::Duration;
-/// use wheelhouse_net::{ConnectOptions, TcpListener, TcpStream};
+/// use wheelhouse::net::{ConnectOptions, TcpListener, TcpStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// # let address = listener.local_addr()?;
 /// let options = ConnectOptions::new()

@@ -1,9 +1,41 @@
-//! Sockets for wheelhouse, an embeddable async I/O runtime.
+//! Sockets, and what is built on them: streams that lose nothing, copying, servers.
+//!
+//! | | |
+//! |---|---|
+//! | TCP | [`TcpStream`], [`TcpListener`]; options before connecting: [`TcpSocket`], [`ConnectOptions`] |
+//! | UDP | [`UdpSocket`] |
+//! | Unix | [`UnixStream`], [`UnixListener`], [`UnixDatagram`], [`UnixSocket`]; pipes: [`unix::pipe`] |
+//! | names | [`lookup_host`], [`ToSocketAddrs`] |
+//! | reading by bytes, separators, lines | [`StreamReader`] |
+//! | writing without waiting | [`StreamWriter`] |
+//! | passing bytes on | [`copy`](copy()), [`copy_bidirectional`], [`send_file`](send_file()) |
+//! | serving | [`Server`]: limits, and an end in steps |
+//! | the traits of others | [`compat`]: futures-io's always, tokio's and hyper's by features |
+//!
+//! The names and their meanings are those of `tokio::net`; where ours do better, their documentation
+//! says so. `TcpStream` and `UnixStream` are one type over two kinds of sockets, [`StreamSocket`],
+//! and so are the listeners and the datagram sockets: code for any of them is generic over the
+//! [`Transport`].
+//!
+//! # What holds for every socket
+//!
+//! * It belongs to the loop on which it was made. What waits must be awaited there; elsewhere it is
+//!   an error. What does not wait (`try_*`, options, addresses, dropping) works on any thread. All
+//!   types are `Send` and `Sync`.
+//! * Dropping closes, at once and on any thread.
+//! * The async methods take `&self`, and any number of tasks may be in them; all are woken. The
+//!   `poll_*` methods, and with them the futures-io traits, wake the task that polled last, one for
+//!   each direction.
+//! * Unless its documentation says otherwise a method is cancel safe: dropped before it is ready,
+//!   its future has read, written and accepted nothing.
+//! * Errors are the system's `io::Error`, unwrapped. `EINTR` comes out of nothing, and no write
+//!   raises `SIGPIPE`.
+//!
+//! # The files
 //!
 //! This package knows addresses, names and socket options; the runtime below knows descriptors and
 //! the system calls on them. It uses nothing but the runtime's public API, never calls `read` or
-//! `write` itself, and has no `unsafe`. The names and their meanings are those of `tokio::net`;
-//! where ours do better, their documentation says so.
+//! `write` itself, and has no `unsafe`.
 //!
 //! ```text
 //! lib.rs          this map
@@ -68,20 +100,6 @@
 //!   tokio.rs      AsyncRead and AsyncWrite of tokio (feature `tokio-io`)
 //!   hyper.rs      hyper's Read, Write, Timer, Executor (feature `hyper`)
 //! ```
-//!
-//! # What holds for every socket
-//!
-//! * It belongs to the loop on which it was made. What waits must be awaited there; elsewhere it is
-//!   an error. What does not wait (`try_*`, options, addresses, dropping) works on any thread. All
-//!   types are `Send` and `Sync`.
-//! * Dropping closes, at once and on any thread.
-//! * The async methods take `&self`, and any number of tasks may be in them; all are woken. The
-//!   `poll_*` methods, and with them the futures-io traits, wake the task that polled last, one for
-//!   each direction.
-//! * Unless its documentation says otherwise a method is cancel safe: dropped before it is ready,
-//!   its future has read, written and accepted nothing.
-//! * Errors are the system's `io::Error`, unwrapped. `EINTR` comes out of nothing, and no write
-//!   raises `SIGPIPE`.
 
 #![forbid(unsafe_code)]
 

@@ -27,9 +27,9 @@ pub(crate) const BACKLOG: i32 = 1024;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{TcpListener, TcpStream};
+/// use wheelhouse::net::{TcpListener, TcpStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// let client = TcpStream::connect(listener.local_addr()?).await?;
 /// let (server, peer) = listener.accept().await?;

@@ -51,7 +51,7 @@ impl<S: Transport> StreamSocket<S> {
     /// # Examples
     ///
     /// ```no_run
-    /// # async fn f(stream: wheelhouse_net::TcpStream) -> std::io::Result<()> {
+    /// # async fn f(stream: wheelhouse::net::TcpStream) -> std::io::Result<()> {
     /// let file = std::fs::File::open("index.html")?;
     /// let length = file.metadata()?.len();
     /// stream.write_all(format!("content-length: {length}\r\n\r\n").as_bytes()).await?;
@@ -117,6 +117,22 @@ fn is_no_way(error: &io::Error) -> bool {
 /// # Panics
 ///
 /// If no loop is running on this thread.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # wheelhouse::run(async {
+/// # let path = std::env::temp_dir().join(format!("wheelhouse-send-{}", std::process::id()));
+/// # std::fs::write(&path, "0123456789")?;
+/// let file = std::fs::File::open(&path)?;
+/// let mut sent = Vec::new();
+/// assert_eq!(wheelhouse::net::send_file(&mut sent, &file, 2..5).await?, 3);
+/// assert_eq!(sent, b"234");
+/// # std::fs::remove_file(&path)
+/// # })
+/// # }
+/// ```
 pub async fn send_file<W: AsyncWrite + Unpin>(
     mut writer: W,
     file: &File,

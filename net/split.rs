@@ -36,15 +36,15 @@ pub struct WriteHalf<'a, S: Transport> {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{TcpListener, TcpStream};
+/// use wheelhouse::net::{TcpListener, TcpStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// let client = TcpStream::connect(listener.local_addr()?).await?;
 /// let (reader, writer) = client.into_split();
 /// let server = listener.accept().await?.0;
 ///
-/// let task = wheelhouse_runtime::spawn(async move {
+/// let task = wheelhouse::spawn(async move {
 ///     writer.write_all(b"all of it").await // and the end, when the half is dropped
 /// });
 /// let mut received = Vec::new();

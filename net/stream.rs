@@ -28,9 +28,9 @@ use crate::transport::Transport;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{TcpListener, TcpStream};
+/// use wheelhouse::net::{TcpListener, TcpStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// let client = TcpStream::connect(listener.local_addr()?).await?;
 /// let (server, _) = listener.accept().await?;

@@ -19,9 +19,9 @@ use crate::datagram::DatagramSocket;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::UdpSocket;
+/// use wheelhouse::net::UdpSocket;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let server = UdpSocket::bind("127.0.0.1:0").await?;
 /// let client = UdpSocket::bind("127.0.0.1:0").await?;
 ///

@@ -33,7 +33,7 @@ use crate::time::wheel::Wheel;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{Clock, EventLoop};
+/// use wheelhouse::{Clock, EventLoop};
 /// let event_loop = EventLoop::builder()
 ///     .name("clockwork")
 ///     .clock(Clock::Virtual { settle: None })
@@ -168,8 +168,8 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use wheelhouse_runtime::EventLoop;
-    /// use wheelhouse_runtime::time::{Duration, Instant, sleep_until};
+    /// use wheelhouse::EventLoop;
+    /// use wheelhouse::time::{Duration, Instant, sleep_until};
     /// let punctual = EventLoop::builder().spin(Duration::from_micros(100));
     /// punctual.run(async {
     ///     let deadline = Instant::now() + Duration::from_millis(1);
@@ -281,8 +281,8 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// use wheelhouse_runtime::time::{Duration, sleep};
-    /// use wheelhouse_runtime::{Clock, EventLoop};
+    /// use wheelhouse::time::{Duration, sleep};
+    /// use wheelhouse::{Clock, EventLoop};
     /// let an_hour_in_no_time = EventLoop::builder().clock(Clock::Virtual { settle: None });
     /// an_hour_in_no_time.run(async { sleep(Duration::from_secs(3600)).await });
     /// ```

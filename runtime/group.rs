@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::LoopGroup;
+/// use wheelhouse::LoopGroup;
 /// use std::time::Duration;
 /// let group = LoopGroup::new(2)?;
 /// let one = group.handle(0).spawn(|| async { 1 });
@@ -60,7 +60,7 @@ struct Member {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::LoopGroup;
+/// use wheelhouse::LoopGroup;
 /// let group = LoopGroup::builder()
 ///     .loops(2)
 ///     .name("worker")
@@ -247,7 +247,7 @@ impl LoopGroup {
     /// # Examples
     ///
     /// ```
-    /// # use wheelhouse_runtime::{Handle, LoopGroup};
+    /// # use wheelhouse::{Handle, LoopGroup};
     /// let group = LoopGroup::new(2)?;
     /// let names = [(); 3].map(|()| group.spawn(|| async { Handle::current().name().to_owned() }));
     /// assert_eq!(names.map(|name| name.wait().unwrap()), ["loop-0", "loop-1", "loop-0"]);
@@ -270,7 +270,7 @@ impl LoopGroup {
     /// # Examples
     ///
     /// ```
-    /// # use wheelhouse_runtime::LoopGroup;
+    /// # use wheelhouse::LoopGroup;
     /// let group = LoopGroup::new(2)?;
     /// let squares = group.on_each(|index| async move { index * index });
     /// assert_eq!(squares.into_iter().map(|one| one.wait().unwrap()).sum::<usize>(), 1);

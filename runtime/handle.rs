@@ -30,7 +30,7 @@ use crate::task::table::{About, Kind};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{EventLoop, Handle};
+/// use wheelhouse::{EventLoop, Handle};
 /// let event_loop = EventLoop::new()?;
 /// let handle: Handle = event_loop.handle();
 /// let worker = std::thread::spawn(move || {

@@ -30,9 +30,9 @@ pub use crate::source::Source;
 /// ```
 /// use std::io::{Read, Write};
 /// use std::net::{TcpListener, TcpStream};
-/// use wheelhouse_runtime::io::{AsyncFd, Interest};
+/// use wheelhouse::io::{AsyncFd, Interest};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let mut sender = TcpStream::connect(listener.local_addr()?)?;
 /// let receiver = listener.accept()?.0;

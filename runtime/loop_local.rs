@@ -23,12 +23,12 @@ use crate::current;
 ///
 /// ```
 /// use std::cell::Cell;
-/// use wheelhouse_runtime::{loop_local, spawn};
+/// use wheelhouse::{loop_local, spawn};
 ///
 /// #[derive(Default)]
 /// struct Requests(Cell<u64>);
 ///
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let count = || {
 ///     let Requests(count) = &*loop_local();
 ///     count.set(count.get() + 1);

@@ -35,8 +35,8 @@ const RUN_GRACE: Duration = Duration::from_secs(5);
 /// # Examples
 ///
 /// ```
-/// let answer = wheelhouse_runtime::run(async {
-///     let task = wheelhouse_runtime::spawn(async { 6 * 7 });
+/// let answer = wheelhouse::run(async {
+///     let task = wheelhouse::spawn(async { 6 * 7 });
 ///     task.await.unwrap()
 /// });
 /// assert_eq!(answer, 42);
@@ -58,10 +58,10 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// # Examples
 ///
 /// ```
-/// wheelhouse_runtime::run(async {
-///     let before = wheelhouse_runtime::metrics();
-///     wheelhouse_runtime::spawn(async {}).await.unwrap();
-///     assert_eq!(wheelhouse_runtime::metrics().spawned, before.spawned + 1);
+/// wheelhouse::run(async {
+///     let before = wheelhouse::metrics();
+///     wheelhouse::spawn(async {}).await.unwrap();
+///     assert_eq!(wheelhouse::metrics().spawned, before.spawned + 1);
 /// });
 /// ```
 #[track_caller]
@@ -95,6 +95,22 @@ pub fn metrics() -> Metrics {
 ///
 /// On macOS and the BSDs the child has no copy of the kqueue, only its number: there it drops the loop
 /// before it opens anything, which could get that number.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use wheelhouse::EventLoop;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut event_loop = EventLoop::new()?;
+/// let task = event_loop.block_on(async { wheelhouse::spawn(async { "both" }) });
+/// // What was spawned stays on the loop, and goes on when it runs again.
+/// assert_eq!(event_loop.block_on(task).unwrap(), "both");
+/// assert!(event_loop.shutdown(Duration::from_secs(1)).is_clean());
+/// # Ok(())
+/// # }
+/// ```
 pub struct EventLoop {
     state: Rc<LoopState>,
 }

@@ -125,6 +125,21 @@ pub fn signal(kind: SignalKind) -> io::Result<Signal> {
 /// # Panics
 ///
 /// If no loop is running on this thread.
+///
+/// # Examples
+///
+/// ```no_run
+/// use wheelhouse::select;
+/// use wheelhouse::signal::ctrl_c;
+///
+/// # async fn serve() {}
+/// wheelhouse::run(async {
+///     select! {
+///         () = serve() => println!("has ended"),
+///         heard = ctrl_c() => heard.expect("no signals here"),
+///     }
+/// });
+/// ```
 #[track_caller]
 pub fn ctrl_c() -> impl Future<Output = io::Result<()>> {
     let listening = signal(SignalKind::interrupt());

@@ -5,8 +5,8 @@
 //! something before and after.
 //!
 //! ```
-//! use wheelhouse_runtime::testing;
-//! use wheelhouse_runtime::time::{Duration, Instant, sleep};
+//! use wheelhouse::testing;
+//! use wheelhouse::time::{Duration, Instant, sleep};
 //!
 //! # /*
 //! #[test]
@@ -72,8 +72,8 @@ const LAST_TURNS: usize = 1000;
 /// # Examples
 ///
 /// ```should_panic
-/// wheelhouse_runtime::testing::run(async {
-///     wheelhouse_runtime::spawn(std::future::pending::<()>());
+/// wheelhouse::testing::run(async {
+///     wheelhouse::spawn(std::future::pending::<()>());
 /// }); // the test left something behind: task 1.1 (src/lib.rs:2:5): ...
 /// ```
 #[track_caller]
@@ -91,9 +91,9 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::testing::{Test, seeds};
+/// use wheelhouse::testing::{Test, seeds};
 /// for seed in seeds(100) {
-///     Test::new().seed(seed).run(async { wheelhouse_runtime::yield_now().await });
+///     Test::new().seed(seed).run(async { wheelhouse::yield_now().await });
 /// }
 /// ```
 #[track_caller]
@@ -110,8 +110,8 @@ pub fn seeds(count: u64) -> impl Iterator<Item = u64> {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::testing::Test;
-/// use wheelhouse_runtime::time::{Duration, sleep};
+/// use wheelhouse::testing::Test;
+/// use wheelhouse::time::{Duration, sleep};
 /// Test::new().real_time().seed(7).run(async { sleep(Duration::from_micros(50)).await });
 /// ```
 #[derive(Debug)]

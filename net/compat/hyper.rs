@@ -26,8 +26,8 @@ use crate::scratch::read_through;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::TcpStream;
-/// use wheelhouse_net::compat::hyper::HyperIo;
+/// use wheelhouse::net::TcpStream;
+/// use wheelhouse::net::compat::hyper::HyperIo;
 ///
 /// fn takes_hyper(_: impl hyper::rt::Read + hyper::rt::Write) {}
 ///

@@ -75,7 +75,7 @@ each_writer!(async_write);
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::compat::tokio::TokioIo;
+/// use wheelhouse::net::compat::tokio::TokioIo;
 ///
 /// fn takes_tokio(_: impl tokio::io::AsyncRead) {}
 ///

@@ -41,12 +41,12 @@ const BACKLOG: u32 = 1024;
 /// On all loops of a group; the handlers need not be `Send`.
 ///
 /// ```
-/// use wheelhouse_net::Server;
-/// use wheelhouse_runtime::LoopGroup;
+/// use wheelhouse::net::Server;
+/// use wheelhouse::LoopGroup;
 /// # use std::time::Duration;
 /// # fn main() -> std::io::Result<()> {
 /// let group = LoopGroup::new(2)?;
-/// wheelhouse_runtime::run(async {
+/// wheelhouse::run(async {
 ///     let server = Server::builder()
 ///         .bind("127.0.0.1:0")
 ///         .serve_on(&group, |connection, _peer| async move {

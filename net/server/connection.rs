@@ -22,7 +22,7 @@ use crate::transport::Transport;
 ///
 /// ```
 /// use std::net::TcpStream;
-/// use wheelhouse_net::{Connection, StreamReader};
+/// use wheelhouse::net::{Connection, StreamReader};
 ///
 /// /// Answers line by line; between two lines it may be asked to end.
 /// async fn handle(connection: Connection<TcpStream>) -> std::io::Result<()> {

@@ -16,9 +16,9 @@ use std::task::{Poll, Waker};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{ConnectionLimit, Server};
+/// use wheelhouse::net::{ConnectionLimit, Server};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let limit = ConnectionLimit::new(1000);
 /// let public = Server::builder().bind("127.0.0.1:0").connection_limit(&limit);
 /// let public = public.serve(|_connection, _peer| async {}).await?;

@@ -38,10 +38,10 @@ const ABORT_TIME: Duration = Duration::from_secs(1);
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{Server, TcpStream};
+/// use wheelhouse::net::{Server, TcpStream};
 /// # use std::time::Duration;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let server = Server::builder()
 ///     .bind("127.0.0.1:0")
 ///     .max_connections(1000)

@@ -25,9 +25,9 @@ use crate::streams::pipe::{Copy, CopyOperation, Pipe};
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let mut copied = Vec::new();
-/// let bytes = wheelhouse_net::copy(&b"all of it"[..], &mut copied).await?;
+/// let bytes = wheelhouse::net::copy(&b"all of it"[..], &mut copied).await?;
 /// assert_eq!((bytes, &copied[..]), (9, &b"all of it"[..]));
 /// # Ok(())
 /// # })

@@ -17,9 +17,9 @@ use crate::streams::reader::StreamReader;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::StreamReader;
+/// use wheelhouse::net::StreamReader;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let mut reader = StreamReader::new(&b"one\r\ntwo\nthree"[..]);
 /// let mut lines = reader.lines_within(1024);
 /// while let Some(line) = lines.next().await {

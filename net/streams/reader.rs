@@ -31,10 +31,10 @@ const CHUNK: usize = 16 * 1024;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{StreamReader, TcpListener, TcpStream};
-/// use wheelhouse_runtime::time::{Duration, timeout};
+/// use wheelhouse::net::{StreamReader, TcpListener, TcpStream};
+/// use wheelhouse::time::{Duration, timeout};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// # let client = TcpStream::connect(listener.local_addr()?).await?;
 /// # let (server, _) = listener.accept().await?;

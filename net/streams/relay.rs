@@ -31,11 +31,11 @@ use crate::streams::pipe::{CopyOperation, Pipe};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{StreamReader, TcpListener, TcpStream, copy_bidirectional};
-/// use wheelhouse_runtime::spawn;
+/// use wheelhouse::net::{StreamReader, TcpListener, TcpStream, copy_bidirectional};
+/// use wheelhouse::spawn;
 /// # use std::net::Shutdown;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let server = TcpListener::bind("127.0.0.1:0").await?;
 /// # let proxy = TcpListener::bind("127.0.0.1:0").await?;
 /// # let (to, from) = (server.local_addr()?, proxy.local_addr()?);

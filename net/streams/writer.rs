@@ -35,9 +35,9 @@ const CHUNK: usize = 64 * 1024;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{StreamReader, StreamWriter, TcpListener, TcpStream};
+/// use wheelhouse::net::{StreamReader, StreamWriter, TcpListener, TcpStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let listener = TcpListener::bind("127.0.0.1:0").await?;
 /// # let client = TcpStream::connect(listener.local_addr()?).await?;
 /// # let (server, _) = listener.accept().await?;

@@ -9,7 +9,25 @@ use crate::addr::{ToSocketAddrs, first_that_works, resolve};
 use crate::connect::new_socket;
 use crate::listener::{BACKLOG, ListenerSocket};
 
-/// Accepts TCP connections.
+/// Accepts TCP connections. It goes on when descriptors or memory run out, and when a connection
+/// died before it was accepted. For limits and an orderly end there is [`Server`](crate::Server).
+///
+/// # Examples
+///
+/// ```
+/// use wheelhouse::net::{TcpListener, TcpStream};
+/// # fn main() -> std::io::Result<()> {
+/// # wheelhouse::run(async {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// let address = listener.local_addr()?; // with the port that the system chose
+/// let client = TcpStream::connect(address).await?;
+/// let (server, peer) = listener.accept().await?;
+/// assert_eq!(peer, client.local_addr()?);
+/// # drop(server);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub type TcpListener = ListenerSocket<net::TcpListener>;
 
 /// What only TCP has.

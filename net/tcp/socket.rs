@@ -18,9 +18,9 @@ use crate::tcp::{TcpListener, TcpStream};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{TcpSocket, TcpStream};
+/// use wheelhouse::net::{TcpSocket, TcpStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let socket = TcpSocket::new_v4()?;
 /// socket.set_reuseaddr(true)?;
 /// socket.set_recv_buffer_size(64 * 1024)?;

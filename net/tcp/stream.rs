@@ -9,7 +9,38 @@ use crate::connect::connect;
 use crate::connect_options::ConnectOptions;
 use crate::stream::StreamSocket;
 
-/// A TCP connection.
+/// A TCP connection: made by [`connect`](TcpStream::connect), or by [`TcpListener::accept`], read
+/// with [`read`](TcpStream::read), written with [`write_all`](TcpStream::write_all), closed by
+/// dropping it.
+///
+/// All of them take `&self`: one task may read while another writes, through an `Rc`, a reference or
+/// [halves](TcpStream::into_split). To read by lines or separators there is
+/// [`StreamReader`](crate::StreamReader). For options before connecting there is
+/// [`connect_with`](TcpStream::connect_with).
+///
+/// [`TcpListener::accept`]: crate::TcpListener::accept
+///
+/// # Examples
+///
+/// ```
+/// use wheelhouse::net::{TcpListener, TcpStream};
+/// # fn main() -> std::io::Result<()> {
+/// # wheelhouse::run(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = listener.local_addr()?;
+/// # wheelhouse::spawn(async move {
+/// #     let (server, _) = listener.accept().await.unwrap();
+/// #     server.write_all(&[0; 8]).await.unwrap();
+/// # });
+/// let stream = TcpStream::connect(address).await?;
+/// stream.write_all(b"ping\n").await?;
+/// let mut buffer = [0; 4096];
+/// let n = stream.read(&mut buffer).await?; // zero at the end
+/// assert!(n > 0);
+/// # Ok(())
+/// # })
+/// # }
+/// ```
 pub type TcpStream = StreamSocket<net::TcpStream>;
 
 /// What only TCP has.

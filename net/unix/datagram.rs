@@ -33,9 +33,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(32);
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::UnixDatagram;
+/// use wheelhouse::net::UnixDatagram;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let (one, other) = UnixDatagram::pair()?;
 /// one.send(b"hello").await?;
 /// let mut buffer = [0; 16];

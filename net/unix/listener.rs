@@ -18,9 +18,9 @@ use crate::unix::stream::new_socket;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{UnixListener, UnixStream};
+/// use wheelhouse::net::{UnixListener, UnixStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let path = std::env::temp_dir().join(format!("wheelhouse-{}", std::process::id()));
 /// let listener = UnixListener::bind(&path)?;
 /// let client = UnixStream::connect(&path).await?;

@@ -18,9 +18,9 @@ use crate::unix::{UnixDatagram, UnixListener, UnixStream};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::{UnixSocket, UnixStream};
+/// use wheelhouse::net::{UnixSocket, UnixStream};
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// # let path = std::env::temp_dir().join(format!("wheelhouse-socket-{}", std::process::id()));
 /// let socket = UnixSocket::new_stream()?;
 /// socket.bind(&path)?;

@@ -20,9 +20,9 @@ use crate::unix::ucred::UCred;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::UnixStream;
+/// use wheelhouse::net::UnixStream;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let (one, other) = UnixStream::pair()?;
 /// one.write_all(b"hello").await?;
 /// let mut buffer = [0; 16];

@@ -26,9 +26,9 @@ use crate::task::JoinError;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::as_completed;
-/// use wheelhouse_runtime::time::{Duration, sleep};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::as_completed;
+/// use wheelhouse::time::{Duration, sleep};
+/// # wheelhouse::run(async {
 /// let naps = [3, 1, 2].map(|n| async move {
 ///     sleep(Duration::from_millis(n)).await;
 ///     n

@@ -25,8 +25,8 @@ use crate::structure::waiting::{Place, Waiting, wake_all};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{CancelToken, spawn};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::{CancelToken, spawn};
+/// # wheelhouse::run(async {
 /// let stop = CancelToken::new();
 /// let request = stop.child();
 /// let task = spawn(async move {
@@ -119,8 +119,8 @@ impl CancelToken {
     /// # Examples
     ///
     /// ```
-    /// # use wheelhouse_runtime::CancelToken;
-    /// # wheelhouse_runtime::run(async {
+    /// # use wheelhouse::CancelToken;
+    /// # wheelhouse::run(async {
     /// let token = CancelToken::new();
     /// assert_eq!(token.run_until_cancelled(async { 42 }).await, Some(42));
     /// token.cancel();

@@ -21,8 +21,8 @@ use crate::task::Builder;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{completion, spawn};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::{completion, spawn};
+/// # wheelhouse::run(async {
 /// let (completer, answer) = completion::<u32>();
 /// let also = answer.clone();
 /// let task = spawn(async move { also.await.unwrap() + 1 });
@@ -59,15 +59,15 @@ impl<T> State<T> {
 /// It stays on its thread, since that is where the value is awaited:
 ///
 /// ```compile_fail,E0277
-/// let (completer, _answer) = wheelhouse_runtime::completion::<u32>();
+/// let (completer, _answer) = wheelhouse::completion::<u32>();
 /// std::thread::spawn(move || completer.complete(42));
 /// ```
 ///
 /// From another thread a [`RemoteCompleter`] gives it:
 ///
 /// ```
-/// # wheelhouse_runtime::run(async {
-/// let (completer, answer) = wheelhouse_runtime::completion::<u32>();
+/// # wheelhouse::run(async {
+/// let (completer, answer) = wheelhouse::completion::<u32>();
 /// let completer = completer.remote();
 /// std::thread::spawn(move || completer.complete(42));
 /// assert_eq!(answer.await, Ok(42));

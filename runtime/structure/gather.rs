@@ -32,8 +32,8 @@ use crate::task::{Builder, JoinError};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::gather;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::gather;
+/// # wheelhouse::run(async {
 /// let squares = gather((1..=3).map(|n| async move { n * n })).await;
 /// assert_eq!(squares, [1, 4, 9]);
 /// # });
@@ -67,8 +67,8 @@ where
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::try_gather;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::try_gather;
+/// # wheelhouse::run(async {
 /// let parsed = try_gather(["1", "x", "3"].map(|text| async { text.parse::<u32>() })).await;
 /// assert!(parsed.is_err());
 /// # });
@@ -99,8 +99,8 @@ where
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::gather_settled;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::gather_settled;
+/// # wheelhouse::run(async {
 /// let ends = gather_settled((0..3).map(|n| async move { 6 / n })).await;
 /// assert!(ends[0].as_ref().is_err_and(|error| error.is_panic()));
 /// assert_eq!(*ends[2].as_ref().unwrap(), 3);

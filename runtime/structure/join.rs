@@ -16,9 +16,9 @@
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::join;
-/// use wheelhouse_runtime::time::{Duration, sleep};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::join;
+/// use wheelhouse::time::{Duration, sleep};
+/// # wheelhouse::run(async {
 /// let text = String::from("two");
 /// let (one, two) = join!(
 ///     async {
@@ -73,8 +73,8 @@ macro_rules! join {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::try_join;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::try_join;
+/// # wheelhouse::run(async {
 /// let both = try_join!(async { "1".parse::<u8>() }, async { "300".parse::<u8>() });
 /// assert!(both.is_err());
 /// # });

@@ -18,8 +18,8 @@ use crate::task::{AbortHandle, Builder, Id, JoinError, JoinHandle};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::structure::JoinSet;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::structure::JoinSet;
+/// # wheelhouse::run(async {
 /// let mut set = JoinSet::new();
 /// for n in 1..=3 {
 ///     set.spawn(async move { n * n });
@@ -111,8 +111,8 @@ impl<T: 'static> JoinSet<T> {
     /// # Examples
     ///
     /// ```
-    /// # use wheelhouse_runtime::{structure::JoinSet, task};
-    /// # wheelhouse_runtime::run(async {
+    /// # use wheelhouse::{structure::JoinSet, task};
+    /// # wheelhouse::run(async {
     /// let mut set = JoinSet::new();
     /// set.insert(task::Builder::new().name("answer").spawn(async { 42 }));
     /// assert_eq!(set.join_all().await, [42]);

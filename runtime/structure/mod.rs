@@ -1,6 +1,6 @@
-//! Structure: several futures at once, and who ends when.
+//! Several futures or tasks as one, and who ends when.
 //!
-//! Two kinds of children run through these files. *Arms* are polled in their parent's task and may
+//! There are two kinds of children. *Arms* are polled in their parent's task and may
 //! borrow from it: `join!`, `try_join!`, `select!`, `race`, `scope`. *Child tasks* are spawned, so
 //! that each is polled by the loop in its own turn, has a name in the task tree and costs its
 //! parent nothing while it waits: `gather`, `as_completed`, `JoinSet`, `wait`, `TaskGroup`,

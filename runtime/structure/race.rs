@@ -22,8 +22,8 @@ use std::task::{Context, Poll};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{race, spawn};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::{race, spawn};
+/// # wheelhouse::run(async {
 /// let slow = spawn(std::future::pending());
 /// let fast = spawn(async { 42 });
 /// let (first, mut rest) = race([slow, fast]).await;

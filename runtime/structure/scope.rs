@@ -40,9 +40,9 @@ use crate::task::cell::Payload;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::scope;
-/// use wheelhouse_runtime::time::{Duration, sleep};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::scope;
+/// use wheelhouse::time::{Duration, sleep};
+/// # wheelhouse::run(async {
 /// let mut words = [String::from("one"), String::from("two")];
 /// let count = scope(async |s| {
 ///     for word in &mut words {
@@ -63,7 +63,7 @@ use crate::task::cell::Payload;
 ///
 /// ```compile_fail
 /// # async fn example() {
-/// wheelhouse_runtime::scope(async |s| {
+/// wheelhouse::scope(async |s| {
 ///     let short = String::from("gone before the child");
 ///     s.spawn(async { println!("{short}") });
 /// })

@@ -36,9 +36,9 @@
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::select;
-/// use wheelhouse_runtime::time::{Duration, sleep};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::select;
+/// use wheelhouse::time::{Duration, sleep};
+/// # wheelhouse::run(async {
 /// let mut work = std::pin::pin!(async { 42 });
 /// let first = select! {
 ///     biased;

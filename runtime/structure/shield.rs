@@ -25,9 +25,9 @@ use crate::task::{AbortHandle, Builder, JoinHandle};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::shield;
-/// use wheelhouse_runtime::time::{Duration, sleep, timeout};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::shield;
+/// use wheelhouse::time::{Duration, sleep, timeout};
+/// # wheelhouse::run(async {
 /// let mut commit = shield(async {
 ///     sleep(Duration::from_millis(2)).await;
 ///     "committed"

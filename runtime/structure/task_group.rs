@@ -39,8 +39,8 @@ use crate::time::{Instant, Sleep, sleep_until};
 ///
 /// ```
 /// use std::io;
-/// use wheelhouse_runtime::TaskGroup;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::TaskGroup;
+/// # wheelhouse::run(async {
 /// let failed = TaskGroup::run(async |group| {
 ///     group.spawn(async { Err(io::Error::other("no route")) as io::Result<()> });
 ///     group.spawn(std::future::pending::<()>());
@@ -114,8 +114,8 @@ impl TaskGroup {
     /// # Examples
     ///
     /// ```
-    /// # use wheelhouse_runtime::{TaskGroup, task};
-    /// # wheelhouse_runtime::run(async {
+    /// # use wheelhouse::{TaskGroup, task};
+    /// # wheelhouse::run(async {
     /// TaskGroup::run(async |group| {
     ///     group.spawn_with(task::Builder::new().name("reader"), async {});
     /// })
@@ -187,9 +187,9 @@ impl TaskGroup {
     /// # Examples
     ///
     /// ```
-    /// use wheelhouse_runtime::TaskGroup;
-    /// use wheelhouse_runtime::time::Duration;
-    /// # wheelhouse_runtime::run(async {
+    /// use wheelhouse::TaskGroup;
+    /// use wheelhouse::time::Duration;
+    /// # wheelhouse::run(async {
     /// TaskGroup::run(async |group| {
     ///     group.spawn(group.cancelled());
     ///     group.spawn(std::future::pending::<()>());

@@ -25,14 +25,14 @@ use pin_project_lite::pin_project;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{spawn, task_local};
+/// use wheelhouse::{spawn, task_local};
 ///
 /// task_local! {
 ///     /// Which request this is about.
 ///     pub static REQUEST: u64;
 /// }
 ///
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// REQUEST
 ///     .scope(7, async {
 ///         assert_eq!(REQUEST.get(), 7);

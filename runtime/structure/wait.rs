@@ -38,9 +38,9 @@ pub enum WaitFor {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::structure::{JoinSet, WaitFor, wait};
-/// use wheelhouse_runtime::time::{Duration, sleep};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::structure::{JoinSet, WaitFor, wait};
+/// use wheelhouse::time::{Duration, sleep};
+/// # wheelhouse::run(async {
 /// let mut set: JoinSet<u32> = JoinSet::new();
 /// set.spawn(async { 1 });
 /// set.spawn(async { sleep(Duration::from_millis(2)).await; 2 });
@@ -75,8 +75,8 @@ pub fn wait<T: 'static>(
 /// # Examples
 ///
 /// ```
-/// # use wheelhouse_runtime::structure::{JoinSet, wait_until};
-/// # wheelhouse_runtime::run(async {
+/// # use wheelhouse::structure::{JoinSet, wait_until};
+/// # wheelhouse::run(async {
 /// let mut set: JoinSet<Result<u32, String>> = JoinSet::new();
 /// set.spawn(async { Ok(1) });
 /// set.spawn(async { Err("no".to_owned()) });

@@ -41,8 +41,8 @@ pub fn call_soon(call: impl FnOnce() + 'static) -> CallHandle {
 ///
 /// ```
 /// use std::time::Duration;
-/// # wheelhouse_runtime::run(async {
-/// wheelhouse_runtime::call_later(Duration::from_millis(1), || println!("a millisecond later"));
+/// # wheelhouse::run(async {
+/// wheelhouse::call_later(Duration::from_millis(1), || println!("a millisecond later"));
 /// # });
 /// ```
 #[track_caller]

@@ -37,8 +37,8 @@ use crate::waiter::Waiter;
 /// # Examples
 ///
 /// ```
-/// # wheelhouse_runtime::run(async {
-/// let task = wheelhouse_runtime::spawn(async { 6 * 7 });
+/// # wheelhouse::run(async {
+/// let task = wheelhouse::spawn(async { 6 * 7 });
 /// assert_eq!(task.await.unwrap(), 42);
 /// # });
 /// ```

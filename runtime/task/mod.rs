@@ -1,6 +1,12 @@
 //! Tasks: spawning, awaiting, cancelling.
 //!
-//! A task is a slot in its loop's table: a box with the future (then its output), a waker, and what
+//! [`spawn`] starts one, [`Builder`] says more about it (a name); [`JoinHandle`] awaits and cancels
+//! it, [`AbortHandle`] only cancels. [`current`] is the task that asks, [`yield_now`] and
+//! [`consume_budget`] let others go first.
+//!
+//! # What a task is
+//!
+//! It is a slot in its loop's table: a box with the future (then its output), a waker, and what
 //! is known about it. What users hold is its key. The life of a task, with the functions that make
 //! each step:
 //!

@@ -27,9 +27,9 @@ use crate::task::{Id, JoinError, JoinHandle};
 /// # Examples
 ///
 /// ```
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let rc = std::rc::Rc::new(21);
-/// let task = wheelhouse_runtime::spawn(async move { *rc * 2 });
+/// let task = wheelhouse::spawn(async move { *rc * 2 });
 /// assert_eq!(task.await.unwrap(), 42);
 /// # });
 /// ```
@@ -58,8 +58,8 @@ where
 /// # Examples
 ///
 /// ```
-/// # wheelhouse_runtime::run(async {
-/// let sum = wheelhouse_runtime::spawn_blocking(|| (1..=1000u32).sum::<u32>());
+/// # wheelhouse::run(async {
+/// let sum = wheelhouse::spawn_blocking(|| (1..=1000u32).sum::<u32>());
 /// assert_eq!(sum.await.unwrap(), 500_500);
 /// # });
 /// ```
@@ -84,8 +84,8 @@ pub fn current() -> Option<Id> {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::task::Builder;
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::task::Builder;
+/// # wheelhouse::run(async {
 /// let task = Builder::new().name("answer").spawn(async { 42 });
 /// assert_eq!(task.name().as_deref(), Some("answer"));
 /// # task.await.unwrap();

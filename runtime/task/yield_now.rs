@@ -16,10 +16,10 @@ use crate::current;
 /// # Examples
 ///
 /// ```
-/// # wheelhouse_runtime::run(async {
-/// let other = wheelhouse_runtime::spawn(async { println!("second") });
+/// # wheelhouse::run(async {
+/// let other = wheelhouse::spawn(async { println!("second") });
 /// println!("first");
-/// wheelhouse_runtime::yield_now().await;
+/// wheelhouse::yield_now().await;
 /// println!("third");
 /// # other.await.unwrap();
 /// # });
@@ -37,11 +37,11 @@ pub fn yield_now() -> YieldNow {
 /// # Examples
 ///
 /// ```
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let mut sum = 0;
 /// for n in 0..10_000_u64 {
 ///     sum += n;
-///     wheelhouse_runtime::task::consume_budget().await;
+///     wheelhouse::task::consume_budget().await;
 /// }
 /// # assert_eq!(sum, 49_995_000);
 /// # });

@@ -19,7 +19,7 @@ const FAR: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::time::{Duration, Instant};
+/// use wheelhouse::time::{Duration, Instant};
 /// let far = Instant::now() + Duration::MAX;
 /// assert!(far > Instant::now());
 /// assert_eq!(Instant::now() - far, Duration::ZERO);

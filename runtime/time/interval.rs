@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_millis(5);
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::time::{Duration, Instant, interval};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::time::{Duration, Instant, interval};
+/// # wheelhouse::run(async {
 /// let start = Instant::now();
 /// let mut ticks = interval(Duration::from_micros(200));
 /// for _ in 0..3 {

@@ -1,8 +1,15 @@
-//! Time: the clock, the wheel, the alarm, and what users make of them.
+//! Sleeping, ticking, deadlines, and the clock that they go by.
 //!
-//! A deadline is a tick of 1.024 us, rounded up. The wheel files it in O(1); before the loop waits,
-//! it sets the alarm to the earliest one; when the alarm ends the wait, the wheel hands out who
-//! waited, in order.
+//! | | |
+//! |---|---|
+//! | wait | [`sleep()`], [`sleep_until`]; how late it may be: [`Sleep::tolerance`] |
+//! | again and again | [`interval()`], [`interval_at`], with a [`MissedTickBehavior`] |
+//! | give up after a while | [`timeout()`], [`timeout_at`] |
+//! | move a virtual clock by hand | [`pause`], [`advance`], [`resume`] |
+//!
+//! A deadline is a tick of 1.024 µs, rounded up: nothing is early, and on an idle loop a sleep ends
+//! some tens of microseconds late, most of which the system needs to wake the thread. Setting,
+//! moving and dropping a timer costs some tens of nanoseconds, however many there are.
 //!
 //! # Which clock
 //!
@@ -18,7 +25,7 @@
 //!
 //! ```
 //! use std::time::SystemTime;
-//! use wheelhouse_runtime::time::{Duration, sleep};
+//! use wheelhouse::time::{Duration, sleep};
 //!
 //! /// Waits for a time of day; late by a minute at most when the date is set or the machine was
 //! /// suspended.
@@ -27,7 +34,7 @@
 //!         sleep(left.min(Duration::from_secs(60))).await;
 //!     }
 //! }
-//! # wheelhouse_runtime::run(async {
+//! # wheelhouse::run(async {
 //! let soon = SystemTime::now() + Duration::from_millis(2);
 //! until(soon).await;
 //! assert!(SystemTime::now() >= soon);

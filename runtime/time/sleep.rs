@@ -18,8 +18,8 @@ use crate::time::Instant;
 use crate::time::clock::{duration_to_ticks, ticks_to_duration};
 use crate::time::wheel::Tick;
 
-/// Waits for `duration`, on the loop's clock: never less, and on an idle loop a few microseconds
-/// more. Zero waits one batch, as [`yield_now`](crate::yield_now) does.
+/// Waits for `duration`, on the loop's clock: never less, and on an idle loop some tens of
+/// microseconds more. Zero waits one batch, as [`yield_now`](crate::yield_now) does.
 ///
 /// The time is counted from this call. Nothing is too far: `Duration::MAX` is pending for ever.
 /// Cancel safe: a dropped sleep leaves nothing behind.
@@ -31,8 +31,8 @@ use crate::time::wheel::Tick;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::time::{Duration, Instant, sleep};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::time::{Duration, Instant, sleep};
+/// # wheelhouse::run(async {
 /// let start = Instant::now();
 /// sleep(Duration::from_micros(300)).await;
 /// assert!(start.elapsed() >= Duration::from_micros(300));

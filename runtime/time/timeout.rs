@@ -20,8 +20,8 @@ use crate::time::{Instant, Sleep};
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::time::{Duration, timeout};
-/// # wheelhouse_runtime::run(async {
+/// use wheelhouse::time::{Duration, timeout};
+/// # wheelhouse::run(async {
 /// let late = timeout(Duration::from_micros(50), std::future::pending::<()>()).await;
 /// assert!(late.is_err());
 /// # });

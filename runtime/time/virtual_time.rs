@@ -41,7 +41,7 @@ pub fn resume() {
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_runtime::{Clock, EventLoop, time};
+/// use wheelhouse::{Clock, EventLoop, time};
 /// use time::{Duration, Instant};
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual { settle: None }).build()?;
 /// event_loop.block_on(async {

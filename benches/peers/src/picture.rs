@@ -20,7 +20,8 @@ const STYLE: &str = "\
 }
 @media (prefers-color-scheme: dark) {
   .bars {
-    --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --main: #656c76; --side: #3d444d; --ours: #4493f8; --beside: #1f4f8f
+    --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --main: #656c76; --side: #3d444d; --ours: #4493f8;
+    --beside: #1f4f8f
   }
 }
 :root[data-theme=dark] .bars, :root[data-theme=ayu] .bars {

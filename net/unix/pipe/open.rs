@@ -15,9 +15,9 @@ use super::{Receiver, Sender};
 /// # Examples
 ///
 /// ```no_run
-/// use wheelhouse_net::unix::pipe;
+/// use wheelhouse::net::unix::pipe;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let requests = pipe::OpenOptions::new().open_receiver("/run/program/requests")?;
 /// let mut buffer = [0; 512];
 /// let n = requests.read(&mut buffer).await?;

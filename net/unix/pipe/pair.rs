@@ -19,9 +19,9 @@ use crate::platform::new_pipe;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse_net::unix::pipe;
+/// use wheelhouse::net::unix::pipe;
 /// # fn main() -> std::io::Result<()> {
-/// # wheelhouse_runtime::run(async {
+/// # wheelhouse::run(async {
 /// let (sender, receiver) = pipe::pipe()?;
 /// sender.write_all(b"hello").await?;
 /// drop(sender);
