@@ -28,16 +28,19 @@
 //! | to | |
 //! |---|---|
 //! | run a future | [`run`]; with settings [`EventLoop::builder`], [`Builder::run`] |
-//! | turn a loop inside another | [`EventLoop::enter`], [`turn`](EventLoop::turn), [`next_deadline`](EventLoop::next_deadline) |
-//! | start work beside this | [`spawn`], [`JoinHandle`]; with a name [`task::Builder`]; callbacks [`call_soon`], [`call_later`], [`call_at`] |
+//! | turn a loop inside another | [`EventLoop::enter`], [`EventLoop::turn`], [`EventLoop::next_deadline`] |
+//! | start work beside this | [`spawn`], [`JoinHandle`]; with a name [`task::Builder`] |
+//! | have a function called | [`call_soon`], [`call_later`], [`call_at`] |
 //! | block | [`spawn_blocking`] |
-//! | await several | [`join!`], [`try_join!`], [`select!`], [`race`]; as tasks [`gather`], [`try_gather`], [`as_completed`], [`JoinSet`], [`wait`](wait()) |
+//! | await several here | [`join!`], [`try_join!`], [`select!`], [`race`] |
+//! | await several as tasks | [`gather`], [`try_gather`], [`as_completed`], [`JoinSet`], [`wait`](wait()) |
 //! | have tasks end together | [`TaskGroup`]; where they borrow, [`scope`] |
 //! | cancel, and be spared | [`JoinHandle::cancel`], [`CancelToken`], [`shield`] |
 //! | give a value later | [`completion`] |
 //! | keep a value | for each loop [`loop_local`], for each task [`task_local!`] |
 //! | wait for a time | [`time::sleep`], [`time::interval`], [`time::timeout`] |
-//! | talk | [`net::TcpStream`], [`net::TcpListener`], [`net::UdpSocket`], [`net::UnixStream`], [`net::unix::pipe`]; names [`net::lookup_host`] |
+//! | talk | [`net::TcpStream`], [`net::TcpListener`], [`net::UdpSocket`], [`net::UnixStream`], [`net::unix::pipe`] |
+//! | look up a name | [`net::lookup_host`] |
 //! | read by lines, write without waiting | [`net::StreamReader`], [`net::StreamWriter`] |
 //! | pass bytes on | [`net::copy`], [`net::copy_bidirectional`], [`net::send_file`] |
 //! | serve | [`net::Server`]: limits, and an end in steps |
