@@ -49,6 +49,10 @@ Two ways to put on load:
   send. What is overdue is sent as soon as there is room, late, and counted as late; what is never
   sent is counted as unsent.
 
+A connection that fails is made anew, with pauses while nobody is there; the failure and the messages
+under way on it are counted as errors. Only requests that a closing HTTP server has not touched are
+sent again, and counted as resent. An echo server has no right to close, idle or not.
+
 Exit code:
   0   all went well
   1   it could not run, or something went wrong (an error, unless --expect judges errors)

@@ -78,7 +78,8 @@ pub(crate) struct Connection {
     /// Before the next attempt to connect.
     pause: u64,
     alarm: Sleep,
-    has_failed: bool,
+    /// It failed, and is not there again.
+    is_lost: bool,
 }
 
 impl Connection {
@@ -104,7 +105,7 @@ impl Connection {
             has_answered: false,
             pause: FIRST_PAUSE,
             alarm: sleep_until(job.instant(0)),
-            has_failed: false,
+            is_lost: false,
             job,
         }
     }
@@ -332,7 +333,7 @@ impl Connection {
             return Ok(());
         }
         let missing = self.flights.len();
-        if missing == 0 && self.can_reconnect() {
+        if missing == 0 && self.may_be_closed() {
             let wait = if self.has_answered { 0 } else { self.longer_pause() };
             self.hang_up(now + wait);
             return Ok(());
@@ -345,8 +346,9 @@ impl Connection {
         Err(Lost::Closed(Failure { kind: Kind::ClosedByPeer, text }))
     }
 
-    /// An echo is one stream for as long as it is kept alive.
-    fn can_reconnect(&self) -> bool {
+    /// An idle connection of HTTP is the peer's to close, and who asked may ask again. An echo is one
+    /// stream for as long as it is kept alive: its end is an error.
+    fn may_be_closed(&self) -> bool {
         matches!(self.exchange, Exchange::Http(_)) || !self.job.keeps_alive
     }
 
@@ -373,7 +375,7 @@ impl Connection {
     fn lose(&mut self, lost: Lost) -> Step {
         let now = self.job.now();
         let (failure, may_resend) = match lost {
-            Lost::Closed(failure) => (failure, self.job.keeps_alive && self.can_reconnect()),
+            Lost::Closed(failure) => (failure, self.job.keeps_alive && self.may_be_closed()),
             Lost::Failed(failure) => (failure, false),
         };
         self.hang_up(now);
@@ -402,10 +404,9 @@ impl Connection {
     }
 
     fn after_failure(&mut self, now: u64) -> Step {
-        if !self.can_reconnect() {
-            self.has_failed = true;
+        if !self.is_lost {
+            self.is_lost = true;
             self.job.lost.set(self.job.lost.get() + 1);
-            return Step::Over;
         }
         let wait = if self.has_answered { 0 } else { self.longer_pause() };
         self.link = Link::Down { until: now + wait };
@@ -455,6 +456,7 @@ impl Connection {
                 self.job.record.borrow_mut().connected(since, now);
                 self.link = Link::Up(stream);
                 self.has_answered = false;
+                self.found();
                 if self.flights.len() < self.job.depth {
                     self.make_room(now);
                     self.freed = if self.slot.is_some() { now } else { 0 };
@@ -468,6 +470,13 @@ impl Connection {
                 self.has_answered = false;
                 self.after_failure(now)
             }
+        }
+    }
+
+    fn found(&mut self) {
+        if self.is_lost {
+            self.is_lost = false;
+            self.job.lost.set(self.job.lost.get() - 1);
         }
     }
 
@@ -572,7 +581,7 @@ impl Drop for Connection {
         }
         if let Some(due) = self.slot {
             let why = match () {
-                () if self.has_failed => Unsent::Failure,
+                () if self.is_lost => Unsent::Failure,
                 () if self.is_full || self.is_away(due) => Unsent::Target,
                 () => Unsent::Generator,
             };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::health::Tables;
 use crate::intervals::Interval;
 use crate::record::{LATE_NS, Record};
 use crate::summary::Measured;
@@ -96,6 +97,9 @@ pub(crate) struct Generator {
     pub(crate) cpu_ns_per_message: f64,
     /// The longest that a loop did not come round.
     pub(crate) longest_turn_ns: u64,
+    /// The most that was in the tables of all loops, looked at now and then: in the first half of the
+    /// measured time, and in the second, to see that nothing grows.
+    pub(crate) tables: [Tables; 2],
     /// Share of planned messages that were late through this program; `null` in closed loop.
     pub(crate) late_share: Option<f64>,
 }
@@ -186,7 +190,8 @@ impl Generator {
             waited_share,
             saturated: cpu_share + waited_share >= SATURATED || waited_share >= STARVED,
             cpu_ns_per_message: ratio(worked.as_nanos() as f64, measured.record.answered as f64),
-            longest_turn_ns: measured.longest_turn.as_nanos() as u64,
+            longest_turn_ns: measured.pulse.longest.as_nanos() as u64,
+            tables: measured.pulse.tables,
             late_share: None,
         }
     }

@@ -1,10 +1,12 @@
 //! How the generator itself fares: what its thread took of a processor, how long it waited for one,
-//! and how long the loop was ever away. A tester that is ill measures itself.
+//! how long the loop was ever away, and how full its tables were. A tester that is ill measures
+//! itself.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
 use wheelhouse::time::{Instant, sleep_until};
 
 /// How often the pulse looks. Rare enough to cost nothing.
@@ -61,14 +63,70 @@ impl ThreadTimes {
     }
 }
 
+/// What is in the tables of a loop, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Tables {
+    pub(crate) tasks: usize,
+    pub(crate) timers: usize,
+    /// Sockets and whatever else is waited for.
+    pub(crate) sources: usize,
+}
+
+impl Tables {
+    fn now() -> Tables {
+        let metrics = wheelhouse::metrics();
+        Tables { tasks: metrics.tasks, timers: metrics.timers, sources: metrics.sources }
+    }
+
+    fn most(self, other: Tables) -> Tables {
+        self.with(other, usize::max)
+    }
+
+    fn sum(self, other: Tables) -> Tables {
+        self.with(other, |one, other| one + other)
+    }
+
+    fn with(self, other: Tables, both: impl Fn(usize, usize) -> usize) -> Tables {
+        Tables {
+            tasks: both(self.tasks, other.tasks),
+            timers: both(self.timers, other.timers),
+            sources: both(self.sources, other.sources),
+        }
+    }
+}
+
+/// What the pulse of a loop told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pulse {
+    /// The longest that the loop was away.
+    pub(crate) longest: Duration,
+    /// The most that its tables held in the first half of the run and in the second. What grows in a
+    /// run of any length is more in the second.
+    pub(crate) tables: [Tables; 2],
+}
+
+impl Pulse {
+    /// Of two loops of a run.
+    pub(crate) fn beside(self, other: Pulse) -> Pulse {
+        let ([first, second], [more, yet_more]) = (self.tables, other.tables);
+        Pulse {
+            longest: self.longest.max(other.longest),
+            tables: [first.sum(more), second.sum(yet_more)],
+        }
+    }
+}
+
 /// Sleeps to moments of its own and notes how late the worst was, which is how long the loop was
 /// kept from going round. Ends when it is dropped.
-pub(crate) async fn pulse(longest: &Cell<Duration>) {
-    let mut next = Instant::now() + PULSE;
+pub(crate) async fn pulse(seen: &Cell<Pulse>, half: Instant) {
     loop {
+        let next = Instant::now() + PULSE;
         sleep_until(next).await;
-        let late = Instant::now().saturating_duration_since(next);
-        longest.set(longest.get().max(late));
-        next = Instant::now() + PULSE;
+        let now = Instant::now();
+        let mut told = seen.get();
+        told.longest = told.longest.max(now.saturating_duration_since(next));
+        let tables = &mut told.tables[usize::from(now >= half)];
+        *tables = tables.most(Tables::now());
+        seen.set(told);
     }
 }

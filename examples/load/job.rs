@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use wheelhouse::time;
+
 use crate::exchange::Answered;
 use crate::failure::{Failure, Kind};
 use crate::live::Live;
@@ -31,7 +33,7 @@ pub(crate) struct Job {
     pub(crate) schedule: Option<RefCell<Schedule>>,
     pub(crate) room: Room,
     pub(crate) live: Arc<Live>,
-    /// Connections that ended by failing.
+    /// Connections that failed and are not there again.
     pub(crate) lost: Cell<usize>,
     /// Bytes that the job does not see itself.
     pub(crate) wire: Rc<WireBytes>,
@@ -44,14 +46,15 @@ impl Job {
         RefCell::new(vec![0; BUFFER])
     }
 
-    /// Nanoseconds since the start; zero before it.
+    /// Nanoseconds since the start, on the loop's clock; zero before it.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        nanos(Instant::now().saturating_duration_since(self.origin))
+        let now = time::Instant::now().into_std();
+        nanos(now.saturating_duration_since(self.origin))
     }
 
-    pub(crate) fn instant(&self, at: u64) -> wheelhouse::time::Instant {
-        wheelhouse::time::Instant::from_std(self.origin) + Duration::from_nanos(at)
+    pub(crate) fn instant(&self, at: u64) -> time::Instant {
+        time::Instant::from_std(self.origin) + Duration::from_nanos(at)
     }
 
     /// A message that was due just before the end may still be sent just after it, or every run

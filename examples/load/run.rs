@@ -14,6 +14,7 @@ use wheelhouse::{EventLoop, LoopGroup, RemoteHandle, completion, gather};
 
 use crate::args::{Load, Settings};
 use crate::failure::Failures;
+use crate::health::Pulse;
 use crate::job::nanos;
 use crate::live::{Board, Course};
 use crate::origin::Origin;
@@ -219,11 +220,11 @@ fn sum(
     let end = all.iter().map(|done| done.end).max().unwrap_or(go.start);
     let mut record = Record::new(go.start, Duration::from_nanos(go.end - go.start));
     record.failures = failures;
-    let (mut times, mut longest_turn) = (Vec::new(), Duration::ZERO);
+    let (mut times, mut pulse) = (Vec::new(), Pulse::default());
     for done in &all {
         record.merge(&done.record);
         times.push(done.times);
-        longest_turn = longest_turn.max(done.longest_turn);
+        pulse = pulse.beside(done.pulse);
     }
     Measured {
         record,
@@ -232,7 +233,7 @@ fn sum(
         measured: Duration::from_nanos(end.saturating_sub(go.start)),
         warmed_up: Duration::from_nanos(go.start),
         times,
-        longest_turn,
+        pulse,
         was_interrupted,
     }
 }

@@ -12,7 +12,7 @@ use crate::expect::{At, Expectation, Figure, Time};
 use crate::figures::{
     Check, Error, Generator, Latency, PlanKept, Row, StageOf, StatusClass, TOLERATED, ratio, share,
 };
-use crate::health::ThreadTimes;
+use crate::health::{Pulse, ThreadTimes};
 use crate::record::{Account, Record};
 use crate::search::Search;
 use crate::target::Target;
@@ -34,7 +34,7 @@ pub(crate) struct Measured {
     pub(crate) warmed_up: Duration,
     /// Of each loop's thread while measuring.
     pub(crate) times: Vec<ThreadTimes>,
-    pub(crate) longest_turn: Duration,
+    pub(crate) pulse: Pulse,
     pub(crate) was_interrupted: bool,
 }
 
@@ -307,7 +307,7 @@ pub(crate) mod tests {
             measured: Duration::from_secs(2),
             warmed_up: Duration::ZERO,
             times: vec![times],
-            longest_turn: Duration::from_micros(70),
+            pulse: Pulse { longest: Duration::from_micros(70), ..Pulse::default() },
             was_interrupted: false,
         }
     }

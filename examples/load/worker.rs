@@ -17,7 +17,7 @@ use wheelhouse::{completion, spawn};
 use crate::args::Settings;
 use crate::connection::Connection;
 use crate::failure::Failures;
-use crate::health::{ThreadTimes, pulse};
+use crate::health::{Pulse, ThreadTimes, pulse};
 use crate::http2::Http2;
 use crate::job::{Job, Room, nanos};
 use crate::live::{Counts, Live, TICK};
@@ -62,8 +62,8 @@ pub(crate) struct Go {
 pub(crate) struct Done {
     pub(crate) record: Record,
     pub(crate) times: ThreadTimes,
-    /// The longest that the loop was away while it was measured.
-    pub(crate) longest_turn: Duration,
+    /// What the loop's pulse told while it was measured.
+    pub(crate) pulse: Pulse,
     /// Where the measured time ended.
     pub(crate) end: u64,
 }
@@ -104,13 +104,13 @@ pub(crate) async fn work(
     let job = Rc::new(job(&share, &go, opened.times));
     let mut tasks = start(&share, &job, &locals, opened.streams);
     let connections = tasks.running.len();
-    let (times, longest_turn, held_until) =
+    let (times, pulse, held_until) =
         conduct(&job, &go, &mut tasks, Told(stop), Told(stop_now), &settings).await;
     drop(tasks);
     let job = Rc::into_inner(job)?;
     let (end, mut record) = (job.end.get(), job.record.into_inner());
     if let Some(schedule) = job.schedule {
-        // Nobody had room for these, or nobody came to them in time; or nobody was left.
+        // Nobody had room for these, or nobody came to them in time; or nobody was connected.
         let schedule = schedule.into_inner();
         let untaken = schedule.untaken(go.start, end);
         if job.lost.get() == connections {
@@ -122,7 +122,7 @@ pub(crate) async fn work(
         }
     }
     record.intervals.close(end);
-    Some(Done { record, times, longest_turn, end })
+    Some(Done { record, times, pulse, end })
 }
 
 fn job(share: &Share, go: &Go, connect_times: Vec<Duration>) -> Job {
@@ -188,23 +188,18 @@ async fn conduct(
     mut stop: Told,
     mut stop_now: Told,
     settings: &Settings,
-) -> (ThreadTimes, Duration, u64) {
+) -> (ThreadTimes, Pulse, u64) {
     let ticks = spawn(tick(job.clone()));
-    let warm_up = async {
-        sleep_until(job.instant(0)).await;
-        either(sleep_until(job.instant(go.start)), &mut *tasks).await;
-    };
-    either(Box::pin(warm_up), &mut stop).await;
+    either(sleep_until(job.instant(go.start)), &mut stop).await;
     let before = ThreadTimes::now();
     let (sent, received) = (job.wire.sent.get(), job.wire.received.get());
-    let longest = Rc::new(Cell::new(Duration::ZERO));
-    let beat = longest.clone();
-    let pulse = spawn(async move { pulse(&beat).await });
+    let seen = Rc::new(Cell::new(Pulse::default()));
+    let (beat, half) = (seen.clone(), job.instant(go.start + (go.end - go.start) / 2));
+    let pulse = spawn(async move { pulse(&beat, half).await });
     if job.now() < go.end {
-        let measured = either(sleep_until(job.instant(go.end)), &mut *tasks);
-        either(Box::pin(measured), &mut stop).await;
+        either(sleep_until(job.instant(go.end)), &mut stop).await;
     }
-    // Over before its time: interrupted, or every connection has failed.
+    // If it was interrupted, over before its time.
     job.end.set(go.end.min(job.now()));
     let times = ThreadTimes::now().since(before);
     let held_until = job.room.held_until(job.end.get());
@@ -222,7 +217,7 @@ async fn conduct(
     tasks.await;
     ticks.cancel();
     let _ = ticks.await;
-    (times, longest.get(), held_until)
+    (times, seen.get(), held_until)
 }
 
 /// Ready when something was said; also when nobody is left to say it.
