@@ -6,6 +6,7 @@
 //! message. A connection with room for a message takes the next one of the plan and waits for its
 //! moment, so what is due is never behind a connection that is busy while another is free.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -79,7 +80,7 @@ pub(crate) struct Connection {
     pause: u64,
     alarm: Sleep,
     /// It failed, and is not there again.
-    is_lost: bool,
+    is_lost: Cell<bool>,
 }
 
 impl Connection {
@@ -105,7 +106,7 @@ impl Connection {
             has_answered: false,
             pause: FIRST_PAUSE,
             alarm: sleep_until(job.instant(0)),
-            is_lost: false,
+            is_lost: Cell::new(false),
             job,
         }
     }
@@ -404,10 +405,7 @@ impl Connection {
     }
 
     fn after_failure(&mut self, now: u64) -> Step {
-        if !self.is_lost {
-            self.is_lost = true;
-            self.job.lost.set(self.job.lost.get() + 1);
-        }
+        self.job.set_lost(&self.is_lost, true);
         let wait = if self.has_answered { 0 } else { self.longer_pause() };
         self.link = Link::Down { until: now + wait };
         if !self.job.keeps_alive {
@@ -456,7 +454,7 @@ impl Connection {
                 self.job.record.borrow_mut().connected(since, now);
                 self.link = Link::Up(stream);
                 self.has_answered = false;
-                self.found();
+                self.job.set_lost(&self.is_lost, false);
                 if self.flights.len() < self.job.depth {
                     self.make_room(now);
                     self.freed = if self.slot.is_some() { now } else { 0 };
@@ -470,13 +468,6 @@ impl Connection {
                 self.has_answered = false;
                 self.after_failure(now)
             }
-        }
-    }
-
-    fn found(&mut self) {
-        if self.is_lost {
-            self.is_lost = false;
-            self.job.lost.set(self.job.lost.get() - 1);
         }
     }
 
@@ -581,7 +572,7 @@ impl Drop for Connection {
         }
         if let Some(due) = self.slot {
             let why = match () {
-                () if self.is_lost => Unsent::Failure,
+                () if self.is_lost.get() => Unsent::Failure,
                 () if self.is_full || self.is_away(due) => Unsent::Target,
                 () => Unsent::Generator,
             };

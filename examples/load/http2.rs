@@ -68,13 +68,24 @@ pub(crate) struct Http2 {
     /// Which message is next.
     next: Cell<usize>,
     pause: Cell<u64>,
+    /// Counts the connections that were up.
+    ups: Cell<u64>,
+    /// It failed, and is not there again.
+    is_lost: Cell<bool>,
 }
 
 enum Link {
     Down(Option<Stream>),
     /// One stream connects, others wait for it.
     Opening(Completion<()>),
-    Up(Sender),
+    Up(Up),
+}
+
+#[derive(Clone)]
+struct Up {
+    sender: Sender,
+    /// Tells it from the one after it.
+    number: u64,
 }
 
 /// A message under way. Dropped before it is answered, it is unfinished.
@@ -113,7 +124,8 @@ impl Http2 {
     ) -> Http2 {
         let next = Cell::new(first % messages.len());
         let link = RefCell::new(Link::Down(stream));
-        Http2 { job, connector, index, messages, link, next, pause: Cell::new(FIRST_PAUSE) }
+        let (pause, ups, is_lost) = (Cell::new(FIRST_PAUSE), Cell::new(0), Cell::new(false));
+        Http2 { job, connector, index, messages, link, next, pause, ups, is_lost }
     }
 
     pub(crate) async fn run(self) {
@@ -177,8 +189,12 @@ impl Http2 {
         }
         let now = job.now();
         if planned >= job.end.get() || now >= job.send_until() {
-            let is_held = planned < job.room.held_until(now);
-            job.unsent(planned, if is_held { Unsent::Target } else { Unsent::Generator });
+            let why = match () {
+                () if self.is_lost.get() => Unsent::Failure,
+                () if planned < job.room.held_until(now) => Unsent::Target,
+                () => Unsent::Generator,
+            };
+            job.unsent(planned, why);
             return None;
         }
         let flight = job.room.send(planned, now, 0);
@@ -191,16 +207,16 @@ impl Http2 {
         let job = &*self.job;
         let mut tries = 0;
         let mut answer = loop {
-            let mut sender = self.sender().await?;
-            match self.send(&mut sender, number).await {
+            let mut up = self.up().await?;
+            match self.send(&mut up.sender, number).await {
                 Sent::Answered(answer) => break answer,
                 Sent::Refused if tries < MOST_TRIES => {
                     tries += 1;
                     job.record.borrow_mut().resent += 1;
-                    self.down();
+                    self.give_up(&up);
                 }
                 Sent::Refused => {
-                    self.down();
+                    self.give_up(&up);
                     let text = format!("connection {}: closed again and again", self.index);
                     return Err(Failure { kind: Kind::ClosedByPeer, text });
                 }
@@ -251,6 +267,14 @@ impl Http2 {
         Failure { kind, text: format!("connection {}: {error}{source}", self.index) }
     }
 
+    /// The connection refuses, unless another stream has put one in its place already.
+    fn give_up(&self, refuses: &Up) {
+        let is_up = matches!(&*self.link.borrow(), Link::Up(up) if up.number == refuses.number);
+        if is_up {
+            self.down();
+        }
+    }
+
     /// The connection is no good any more.
     fn down(&self) {
         let link = &mut *self.link.borrow_mut();
@@ -261,10 +285,10 @@ impl Http2 {
     }
 
     /// The connection, made if there is none.
-    async fn sender(&self) -> Result<Sender, Failure> {
+    async fn up(&self) -> Result<Up, Failure> {
         loop {
             let opening = match &*self.link.borrow() {
-                Link::Up(sender) if !sender.is_closed() => return Ok(sender.clone()),
+                Link::Up(up) if !up.sender.is_closed() => return Ok(up.clone()),
                 Link::Opening(opened) => Some(opened.clone()),
                 Link::Up(_) | Link::Down(_) => None,
             };
@@ -276,7 +300,7 @@ impl Http2 {
         }
     }
 
-    async fn open(&self) -> Result<Sender, Failure> {
+    async fn open(&self) -> Result<Up, Failure> {
         self.down();
         let (done, opened) = completion();
         let before = self.link.replace(Link::Opening(opened));
@@ -285,6 +309,7 @@ impl Http2 {
         let sender = match self.handshake(stream).await {
             Ok(sender) => sender,
             Err(failure) => {
+                self.job.set_lost(&self.is_lost, true);
                 // The others are kept waiting as well: they would find nobody either.
                 let pause = self.pause.get();
                 self.pause.set((pause * 2).min(LONGEST_PAUSE));
@@ -293,9 +318,11 @@ impl Http2 {
                 return Err(failure);
             }
         };
-        self.link.replace(Link::Up(sender.clone()));
+        self.job.set_lost(&self.is_lost, false);
+        let up = Up { sender, number: self.ups.replace(self.ups.get() + 1) };
+        self.link.replace(Link::Up(up.clone()));
         done.complete(());
-        Ok(sender)
+        Ok(up)
     }
 
     async fn handshake(&self, stream: Option<Stream>) -> Result<Sender, Failure> {

@@ -108,6 +108,15 @@ impl Job {
         self.record.borrow_mut().failed(failure, count, now);
     }
 
+    /// A connection could not be made or has failed, or is there again; `mark` is its own.
+    pub(crate) fn set_lost(&self, mark: &Cell<bool>, is_lost: bool) {
+        match (mark.replace(is_lost), is_lost) {
+            (false, true) => self.lost.set(self.lost.get() + 1),
+            (true, false) => self.lost.set(self.lost.get() - 1),
+            _ => {}
+        }
+    }
+
     /// A message that was taken from the plan was not sent.
     pub(crate) fn unsent(&self, due: u64, why: Unsent) {
         let record = &mut *self.record.borrow_mut();

@@ -11,10 +11,12 @@
 //! the knee, `compare.rs` sets two runs beside each other; `report.rs`, `json.rs`, `files.rs` and
 //! `chart.rs` write. `live.rs` is what a loop shows of itself while it runs, in the `coarse.rs`
 //! histograms; `progress.rs` paints it on a thread of its own, as a line or as the screen of `tui/`.
-//! `embedded.rs` is the server when none is given.
+//! `embedded.rs` is the server when none is given. `account_tests.rs` follows every message.
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod account_tests;
 mod args;
 mod chart;
 mod coarse;

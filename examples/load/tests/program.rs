@@ -327,8 +327,9 @@ fn messages_that_change_places_are_found() {
             Some(())
         }));
     });
-    let ended =
-        run(&format!("--target tcp://{address} --connections 1 --depth 8 --duration 300ms --json -"));
+    let ended = run(&format!(
+        "--target tcp://{address} --connections 1 --depth 8 --duration 300ms --json -"
+    ));
     // All that were under way on the connection are lost.
     assert_eq!(ended.code, Some(1));
     assert!((1..=8).contains(&ended.count("mismatch")), "{}", ended.text);
