@@ -107,8 +107,12 @@ pub mod docs {
     #[doc = include_str!("docs/coming-from-asyncio.md")]
     pub mod coming_from_asyncio {}
 
+    #[doc = "[name by name]: from_tokio_net\n"]
     #[doc = include_str!("docs/coming-from-tokio.md")]
     pub mod coming_from_tokio {}
+
+    #[doc = include_str!("docs/from-tokio-net.md")]
+    pub mod from_tokio_net {}
 
     #[doc = include_str!("docs/cancel-safety.md")]
     pub mod cancel_safety {}
