@@ -74,6 +74,7 @@
 //!     open.rs     how a named pipe is opened
 //!     receiver.rs Receiver: the end to read from
 //!     sender.rs   Sender: the end to write to
+//!     both.rs     what both have: taken over, given back, ready
 //! linux.rs        the methods that only Linux has
 //! scratch.rs      the buffer to read into while a stream has none of its own
 //! streams/        streams over anything with futures-io's traits

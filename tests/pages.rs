@@ -173,6 +173,7 @@ fn on_the_page(of: &str) -> &str {
         "StreamSocket" | "$socket" | "$half" => "TcpStream",
         "DatagramSocket" => "UdpSocket",
         "ListenerSocket" => "TcpListener",
+        "$end" => "Receiver",
         other => other,
     }
 }

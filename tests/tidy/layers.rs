@@ -182,6 +182,7 @@ pub(crate) const NET: &[Layer] = &[
             "unix/pipe/end.rs",
             "unix/pipe/receiver.rs",
             "unix/pipe/sender.rs",
+            "unix/pipe/both.rs",
             "unix/pipe/pair.rs",
             "unix/pipe/open.rs",
             "linux.rs",

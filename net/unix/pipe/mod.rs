@@ -6,6 +6,7 @@
 //! its process the signal `SIGPIPE`: Rust programs ignore it from the start, and a host program in
 //! another language has to.
 
+mod both;
 mod end;
 mod open;
 mod pair;
