@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::io::{AsyncReadExt, BufWriter};
+use support::tcp::narrow_pair;
 use support::{GUARD, rounds, run_checked_on};
 use wheelhouse::net::{
-    CopyError, CopyOperation, RelaySide, StreamReader, TcpListener, TcpSocket, TcpStream, copy,
+    CopyError, CopyOperation, RelaySide, StreamReader, TcpListener, TcpStream, copy,
     copy_bidirectional,
 };
 use wheelhouse::time::{sleep, timeout};
@@ -23,18 +24,6 @@ use wheelhouse::{EventLoop, JoinHandle, spawn};
 #[track_caller]
 fn run<F: Future>(future: F) -> F::Output {
     run_checked_on(EventLoop::builder(), async { timeout(GUARD, future).await.expect("it hangs") })
-}
-
-/// Two ends of a connection. The buffers between them hold a few KiB only.
-async fn narrow_pair() -> (TcpStream, TcpStream) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let listener = socket.listen(8).unwrap();
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_send_buffer_size(4096).unwrap();
-    let client = socket.connect(listener.local_addr().unwrap()).await.unwrap();
-    (client, listener.accept().await.unwrap().0)
 }
 
 /// A client and a server with a relay between them.
