@@ -136,24 +136,24 @@ fn jobs_that_have_not_started_are_dropped_by_shutdown() {
     let ran = Arc::new(AtomicUsize::new(0));
     let builder = EventLoop::builder().max_blocking_threads(1);
     let event_loop = builder.build().unwrap();
-    let open = {
+    {
         let _entered = event_loop.enter();
         let open = stuck_job();
         for _ in 0..10 {
             let ran = ran.clone();
             drop(spawn_blocking(move || ran.fetch_add(1, Ordering::SeqCst)));
         }
-        open
-    };
+        // Cancelled together with them, it lets the one that runs end.
+        let opener = OnDrop::new(move || open.send(()).unwrap());
+        drop(spawn(async move {
+            let _opener = opener;
+            pending::<()>().await;
+        }));
+    }
     turn_until_idle(&event_loop);
-    let opener = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(5));
-        open.send(()).unwrap();
-    });
     let report = event_loop.shutdown(GUARD);
     assert!(report.is_clean(), "{report}");
     assert_eq!(ran.load(Ordering::SeqCst), 0);
-    opener.join().unwrap();
 }
 
 /// Does to the runtime what a destructor should not, and then panics.

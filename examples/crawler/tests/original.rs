@@ -8,7 +8,7 @@ mod fixture;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fixture::{Act, Asked, Fixture, answer, html, links, missing, redirect, run};
 
@@ -159,22 +159,23 @@ fn max_tasks() {
         "/" => links(&["/0", "/1", "/2", "/3", "/4"]),
         "/robots.txt" => missing(),
         _ => {
-            // A request counts from its arrival; the one before has been answered by then, or else
-            // both are under way.
-            let under_way = is.fetch_add(1, Ordering::SeqCst) + 1;
-            was.fetch_max(under_way, Ordering::SeqCst);
-            let is = is.clone();
-            std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(20));
-                is.fetch_sub(1, Ordering::SeqCst);
-            });
-            Act::Later(Duration::from_millis(40), answer("200 OK", "", ""))
+            was.fetch_max(is.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let (is, was, arrived) = (is.clone(), was.clone(), Instant::now());
+            // None is answered before there were two, and each leaves a third the time to come.
+            let is_over = move || {
+                let is_over = was.load(Ordering::SeqCst) > 1 && arrived.elapsed() >= PAUSE;
+                is.fetch_sub(is_over.into(), Ordering::SeqCst);
+                is_over
+            };
+            Act::When(Box::new(is_over), answer("200 OK", "", ""))
         }
     });
     let run = site.crawl("/", &["--concurrency", "2"]);
     assert_eq!((most.load(Ordering::SeqCst), run.rows.len()), (2, 6));
     assert_eq!(now.load(Ordering::SeqCst), 0);
 }
+
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[test]
 fn max_tries() {

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use harness::{Echo, PATIENCE, connect, is_closed, pattern, round_trip, run};
+use harness::{Echo, PATIENCE, connect, is_closed, pattern, round_trip, run, try_round_trip};
 use rustix::process::Signal;
 
 #[test]
@@ -90,7 +90,11 @@ fn a_second_signal_ends_it_now() {
     stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
     while stream.write(&[7; 64 * 1024]).is_ok() {}
     echo.signal(Signal::INT);
-    std::thread::sleep(Duration::from_millis(100));
+    // Two at once may be one. The first was heard when nobody accepts any more.
+    let began = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(began.elapsed() < PATIENCE, "it does not stop");
+    }
     echo.signal(Signal::INT);
     let (code, text) = echo.end();
     assert_eq!(code, Some(1), "{text}");
@@ -161,22 +165,37 @@ fn who_waits_in_the_queue_at_the_stop_is_still_served() {
 
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    while !idle_is_told_from_busy() {}
+}
+
+/// `false` if this process was itself held up for so long that its client was not busy.
+fn idle_is_told_from_busy() -> bool {
+    const TIMEOUT: Duration = Duration::from_millis(300);
     let (echo, address) = Echo::listening("--idle-timeout 300ms");
+    let start = Instant::now();
     let (idle, busy) = (connect(address), connect(address));
     round_trip(&idle, b"once");
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(700) {
-        round_trip(&busy, b"again and again");
+    idle.set_nonblocking(true).unwrap();
+    let (mut last_sent, mut is_idle_closed) = (start, false);
+    while last_sent - start < Duration::from_millis(700) || !is_idle_closed {
+        assert!(start.elapsed() < PATIENCE, "an idle connection stays open");
+        let sent = Instant::now();
+        let answered = try_round_trip(&busy, b"again and again");
+        // The server heard of us between the last sending and now.
+        if last_sent.elapsed() >= TIMEOUT {
+            return false;
+        }
+        answered.unwrap();
+        last_sent = sent;
+        is_idle_closed |= is_closed(&idle);
         std::thread::sleep(Duration::from_millis(30));
     }
-    idle.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    assert!(is_closed(&idle), "700 ms without a byte");
-    let last = Instant::now();
     assert!(is_closed(&busy), "it is idle now");
-    assert!(last.elapsed() >= Duration::from_millis(250), "{:?}", last.elapsed());
+    assert!(last_sent.elapsed() >= Duration::from_millis(250), "{:?}", last_sent.elapsed());
     let (code, text) = echo.stop();
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("2 closed as idle"), "{text}");
+    true
 }
 
 #[test]
@@ -226,9 +245,9 @@ fn statistics_come_every_second_on_stderr() {
     round_trip(&stream, &[1; 64]);
     let mut lines = BufReader::new(echo.child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.next().unwrap().contains("open files"));
-    let line = lines.next().unwrap();
-    // A busy machine makes a second longer.
-    assert!(line.starts_with("1 connections  1 messages/s  "), "{line}");
+    // The message may come in any second, and a busy machine makes that longer.
+    let line = lines.find(|line| !line.contains("total 0 messages")).unwrap();
+    assert!(line.starts_with("1 connections  ") && line.contains(" messages/s  "), "{line}");
     assert!(line.ends_with(" B/s  total 1 messages, 1 connections"), "{line}");
 }
 

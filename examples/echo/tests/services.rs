@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Echo, PATIENCE, connect, is_closed, pattern, program, round_trip, run};
+use harness::{
+    Echo, PATIENCE, connect, is_closed, pattern, program, round_trip, run, try_round_trip,
+};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 
 /// A line of the generator, by its number.
@@ -113,7 +115,7 @@ fn discard_takes_everything_and_says_nothing() {
 
 #[test]
 fn chargen_sends_the_lines_of_the_rfc_until_the_client_goes() {
-    let mut echo = Echo::start("--service chargen --tcp 127.0.0.1:0 --udp 127.0.0.1:0");
+    let mut echo = Echo::start("--service chargen --tcp 127.0.0.1:0 --udp 127.0.0.1:0 --grace 1m");
     let (address, udp) = (echo.address(), echo.address_of("udp"));
     let mut stream = connect(address);
     // That the client says things, and then no more, is no reason to stop.
@@ -138,7 +140,7 @@ fn chargen_sends_the_lines_of_the_rfc_until_the_client_goes() {
     let began = Instant::now();
     let (code, text) = echo.stop();
     assert_eq!(code, Some(0), "{text}");
-    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(began.elapsed() < Duration::from_secs(60), "it waits for the grace");
 }
 
 #[test]
@@ -183,12 +185,10 @@ fn a_peer_has_so_many_connections() {
     }
     drop(first);
     // Its end has to arrive there first.
-    let served = (0..100).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        let mut again = connect(address);
-        again.write_all(b"x").is_ok() && again.read_exact(&mut [0]).is_ok()
-    });
-    assert!(served, "a place is not free again");
+    let began = Instant::now();
+    while try_round_trip(&connect(address), b"x").is_err() {
+        assert!(began.elapsed() < PATIENCE, "a place is not free again");
+    }
     let (code, text) = echo.stop();
     assert!(code == Some(0) && text.contains("turned away"), "{text}");
 }
@@ -292,7 +292,8 @@ fn reports_come_as_json_too() {
     let address = listening.strip_prefix(r#"{"event":"listening","kind":"tcp","address":""#);
     let address = address.and_then(|rest| rest.strip_suffix(r#""}"#)).expect(&listening);
     round_trip(&connect(address.parse().unwrap()), b"hello");
-    let stats = lines.next().unwrap();
+    // The message may come in any second.
+    let stats = lines.find(|line| !line.contains(r#""messages":0,"#)).unwrap();
     assert!(stats.starts_with(r#"{"event":"stats","#) && stats.ends_with('}'), "{stats}");
     assert!(stats.contains(r#""messages":1,"bytes":5"#), "{stats}");
     let pid = rustix::process::Pid::from_child(&echo);

@@ -3,7 +3,7 @@
 // Each test binary takes its own part of this.
 #![allow(dead_code)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -103,11 +103,17 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-pub(crate) fn round_trip(mut stream: &TcpStream, message: &[u8]) {
-    stream.write_all(message).unwrap();
+#[track_caller]
+pub(crate) fn round_trip(stream: &TcpStream, message: &[u8]) {
+    try_round_trip(stream, message).unwrap();
+}
+
+pub(crate) fn try_round_trip(mut stream: &TcpStream, message: &[u8]) -> io::Result<()> {
+    stream.write_all(message)?;
     let mut answer = vec![0; message.len()];
-    stream.read_exact(&mut answer).unwrap();
+    stream.read_exact(&mut answer)?;
     assert_eq!(answer, message);
+    Ok(())
 }
 
 pub(crate) fn is_closed(mut stream: &TcpStream) -> bool {
