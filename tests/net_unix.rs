@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use futures_lite::io::AsyncWriteExt;
 use support::{
-    GUARD, TempPath, assert_close_on_exec, assert_nothing_left, kind_of, poll_once, run_checked,
-    run_checked_on, turn_until_idle,
+    GUARD, TempPath, assert_close_on_exec, assert_nothing_left, folder_of_sockets, kind_of,
+    poll_once, run_checked, run_checked_on, turn_until_idle,
 };
 use wheelhouse::io::Interest;
 use wheelhouse::net::{UnixDatagram, UnixListener, UnixSocket, UnixStream};
@@ -462,7 +462,7 @@ fn a_sender_with_the_longest_path_does_no_harm() {
     run(async {
         let here = TempPath::new("long");
         let server = UnixDatagram::bind(&here).unwrap();
-        let folder = std::env::temp_dir();
+        let folder = folder_of_sockets();
         let name = format!("{}/wheelhouse-{}-", folder.display(), std::process::id());
         let path = format!("{name}{}", "x".repeat(108 - name.len()));
         let client = UnixSocket::new_datagram().unwrap();

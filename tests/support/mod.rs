@@ -15,6 +15,7 @@ use std::future::Future;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
@@ -145,6 +146,7 @@ pub(crate) fn output_of_example(name: &str) -> (String, String) {
     let this = std::env::current_exe().unwrap();
     let path = this.parent().unwrap().parent().unwrap().join("examples").join(name);
     let started = Command::new(&path)
+        .env("TMPDIR", folder_of_sockets())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .stdin(Stdio::null())
@@ -243,15 +245,21 @@ pub(crate) fn assert_close_on_exec(fd: impl AsFd) {
     assert!(fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC));
 }
 
+/// Where sockets are put. Their paths have some 100 bytes, and a user's own folder may be deep.
+pub(crate) fn folder_of_sockets() -> PathBuf {
+    let folder = std::env::temp_dir();
+    if folder.as_os_str().len() < 60 { folder } else { "/tmp".into() }
+}
+
 /// A path for a socket or a pipe that is removed with it.
-pub(crate) struct TempPath(std::path::PathBuf);
+pub(crate) struct TempPath(PathBuf);
 
 impl TempPath {
     pub(crate) fn new(name: &str) -> TempPath {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let file = format!("wheelhouse-{name}-{}-{count}", std::process::id());
-        TempPath(std::env::temp_dir().join(file))
+        TempPath(folder_of_sockets().join(file))
     }
 }
 
