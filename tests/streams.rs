@@ -202,9 +202,10 @@ fn every_line_cut_off_by_a_timer_arrives_once() {
                 let at = sent.len() - reader.get_ref().data.len() + reader.get_ref().at;
                 let passed = &sent[..at - reader.buffer().len()];
                 assert!(passed.ends_with(b"\r\n"));
-                let lines = passed.iter().filter(|byte| **byte == b'\n').count();
-                let all = sent.iter().filter(|byte| **byte == b'\n').count();
-                expected.truncate(all - lines);
+                let is_passed = |line: &&str| passed.as_ptr_range().contains(&line.as_ptr());
+                while expected.last().is_some_and(is_passed) {
+                    expected.pop();
+                }
             }
         }
         assert!(tries >= TRIES, "{tries} tries");
