@@ -111,8 +111,8 @@ impl BlockingPool {
         !state.queue.is_empty() || state.running.len() > 0
     }
 
-    /// Whether a job waits or runs that the end of the loop is to wait for. Once asked, the loop
-    /// hears of the end of each.
+    /// Whether a job runs that the end of the loop is to wait for. Once asked, the loop hears of the
+    /// end of each.
     pub(crate) fn is_worth_waiting_for(&self) -> bool {
         self.lock().is_watched = true;
         !self.locations().is_empty()
@@ -127,12 +127,11 @@ impl BlockingPool {
         self.lock().threads
     }
 
-    /// Where the jobs that wait or run were spawned, but for the expendable ones.
+    /// Where the jobs that run were spawned, but for the expendable ones.
     pub(crate) fn locations(&self) -> Vec<&'static Location<'static>> {
         let state = self.lock();
-        let running = state.running.iter().map(|(_, about)| *about);
-        let all = running.chain(state.queue.iter().map(|job| job.about));
-        all.filter(|about| !about.is_expendable).map(|about| about.location).collect()
+        let running = state.running.iter().map(|(_, about)| about);
+        running.filter(|about| !about.is_expendable).map(|about| about.location).collect()
     }
 
     /// Gives back the jobs that have not started, to be dropped, and sends the idle threads home.

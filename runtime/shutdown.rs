@@ -87,6 +87,8 @@ impl LoopState {
                 break;
             }
         }
+        // Nobody waits for a job that has not started.
+        self.withdraw_jobs();
         while self.blocking.is_worth_waiting_for() {
             let left = grace.saturating_sub(started.elapsed());
             if left.is_zero() || self.turn(&mut |_| {}, Patience::AtMost(left)).is_err() {
@@ -96,6 +98,13 @@ impl LoopState {
         let jobs = self.blocking.locations().into_iter();
         let left = jobs.map(|location| LeftBehind { kind: LeftKind::BlockingJob, location });
         ShutdownReport { cancelled: tasks, left: left.collect(), took: started.elapsed() }
+    }
+
+    /// Drops the jobs that have not started, and lets none start from here on.
+    fn withdraw_jobs(&self) {
+        for job in self.blocking.close() {
+            self.guard("a blocking job that was never run", || drop(job));
+        }
     }
 
     /// Lets everything go. What is dropped is user code: no borrow is held, and a panic goes no
@@ -109,9 +118,7 @@ impl LoopState {
                 Message::Chore(_) => {}
             });
         }
-        for job in self.blocking.close() {
-            self.guard("a blocking job that was never run", || drop(job));
-        }
+        self.withdraw_jobs();
         let mut waiting = Vec::new();
         for key in self.tasks.unfinished() {
             if let Next::Poll(cell) | Next::Drop(cell) = self.tasks.begin(key) {

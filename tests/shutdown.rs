@@ -156,6 +156,31 @@ fn jobs_that_have_not_started_are_dropped_by_shutdown() {
     assert_eq!(ran.load(Ordering::SeqCst), 0);
 }
 
+/// Behind whatever it stood: no thread runs it, and nobody wants it any more.
+#[test]
+fn a_job_that_never_started_is_neither_waited_for_nor_reported() {
+    for is_expendable in [true, false] {
+        let event_loop = EventLoop::builder().max_blocking_threads(1).build().unwrap();
+        let (started, starts) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        {
+            let _entered = event_loop.enter();
+            let builder = wheelhouse::task::Builder::new();
+            let builder = if is_expendable { builder.expendable() } else { builder };
+            drop(builder.spawn_blocking(move || {
+                started.send(()).unwrap();
+                gate.recv()
+            }));
+            starts.recv_timeout(GUARD).unwrap();
+            (0..10).for_each(|_| drop(spawn_blocking(|| ())));
+        }
+        let report = event_loop.shutdown(if is_expendable { GUARD } else { GRACE });
+        assert!(report.took < GUARD, "{report}");
+        assert_eq!(report.left.len(), usize::from(!is_expendable), "{report}");
+        drop(open);
+    }
+}
+
 /// Does to the runtime what a destructor should not, and then panics.
 fn misbehave(n: usize, waker: Option<&std::task::Waker>) {
     if let Some(waker) = waker {
