@@ -74,7 +74,7 @@ pub fn metrics() -> Metrics {
 /// loop ([`turn`](Self::turn)).
 ///
 /// Dropping it drops all its tasks; [`shutdown`](Self::shutdown) also waits for blocking jobs and
-/// reports.
+/// reports. What waits for the loop under another executor is woken then, and finds it closed.
 ///
 /// # Hosting it
 ///

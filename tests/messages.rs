@@ -191,6 +191,21 @@ fn a_sleep_used_off_its_loop_says_where_it_belongs() {
 }
 
 #[test]
+fn a_sleep_whose_loop_is_closed_says_so() {
+    let event_loop = EventLoop::new().unwrap();
+    let strayed = {
+        let _entered = event_loop.enter();
+        sleep(Duration::from_secs(1))
+    };
+    drop(event_loop);
+    let text = panic_of(|| foreign_block_on(strayed));
+    assert!(
+        text.contains(", which is closed: its time never comes. Keep the loop alive "),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_source_used_off_its_loop_gives_an_error_that_says_what_to_do() {
     run_checked_on(EventLoop::builder().name("home"), async {
         let ours = AsyncFd::new(socket_pair().0).unwrap();

@@ -219,11 +219,16 @@ impl Sleep {
     #[cold]
     #[track_caller]
     fn is_foreign(&self, what: &str) -> ! {
+        let (label, function) = (self.remote.label(), what.to_lowercase());
+        assert!(
+            !self.remote.is_closed(),
+            "this `{what}` belongs to {label}, which is closed: its time never comes. Keep the \
+             loop alive as long as what sleeps on it, or make a new one with `{function}` on the \
+             loop that runs here."
+        );
         panic!(
-            "this `{what}` belongs to {} and was used outside it. Await it in a task of that loop; \
-             make a new one with `{}` on the loop that runs here.",
-            self.remote.label(),
-            what.to_lowercase()
+            "this `{what}` belongs to {label} and was used outside it. Await it in a task of that \
+             loop; make a new one with `{function}` on the loop that runs here."
         )
     }
 }
