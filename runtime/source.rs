@@ -382,6 +382,8 @@ impl<T: AsFd> Source<T> {
         if !state.polled.spend(cx) {
             return Poll::Pending;
         }
+        // The call that follows is not ours to see.
+        state.pace.note_call();
         let readiness = state.reactor.slot(*key).map(|slot| slot.readiness(direction));
         Poll::Ready(Ok(readiness.unwrap_or_default()))
     }

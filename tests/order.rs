@@ -5,9 +5,14 @@
 
 mod support;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use support::{Gate, OnDrop, Trace, run_checked, run_checked_on, run_virtual, virtual_time};
+use support::{
+    Gate, OnDrop, Trace, run_checked, run_checked_on, run_virtual, socket_pair, virtual_time,
+};
+use wheelhouse::io::AsyncFd;
 use wheelhouse::time::{self, Instant, sleep, sleep_until};
 use wheelhouse::{EventLoop, Handle, call_at, call_later, call_soon, spawn, task, yield_now};
 
@@ -501,4 +506,36 @@ fn a_great_many_cancelled_tasks_are_dropped_with_looks_at_the_selector_between()
         assert!(first - before <= 2, "{before} {first}");
         assert!(last - first >= 10, "asked {} times in 2,000 drops", last - first);
     });
+}
+
+/// The system call is the user's there, and as long as any other.
+#[test]
+fn a_timer_that_falls_due_while_a_descriptor_is_used_is_served_next() {
+    let trace = Trace::default();
+    run_checked(async {
+        let (ours, _peer) = socket_pair();
+        let ours = Rc::new(AsyncFd::new(ours).unwrap());
+        drop(ours.writable().await.unwrap());
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        let (deadline, sleeping) = (Rc::new(Cell::new(None)), trace.clone());
+        let due = deadline.clone();
+        let mut tasks = vec![spawn(async move {
+            due.set(Some(Instant::now() + 900 * MICROSECOND));
+            sleep_until(due.get().unwrap()).await;
+            sleeping.note("rang");
+        })];
+        tasks.extend((0..12).map(|n| {
+            let (ours, deadline, trace) = (ours.clone(), deadline.clone(), trace.clone());
+            spawn(async move {
+                ours.writable().await.unwrap().retain_ready();
+                while Instant::now() < deadline.get().unwrap() {}
+                trace.note(n);
+            })
+        }));
+        join_all(tasks).await;
+    });
+    let order = trace.take();
+    assert!(order.starts_with("0 rang 1 ") || order.starts_with("rang 0 1 "), "{order}");
 }
