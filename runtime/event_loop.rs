@@ -216,6 +216,9 @@ impl LoopState {
     }
 
     fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.pace.is_measure_due() {
+            self.read_clock();
+        }
         let began = self.may_jump.get().then(std::time::Instant::now);
         let mut events = self.events.borrow_mut();
         let outcome = self.selector.borrow_mut().select(&mut events, timeout);

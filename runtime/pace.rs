@@ -35,6 +35,7 @@ pub(crate) struct Pace {
     polls: Cell<u64>,
     polls_at_select: Cell<u64>,
     polls_at_read: Cell<u64>,
+    polls_at_measure: Cell<u64>,
     polls_at_pause: Cell<u64>,
     /// The selector waited, or the clock was moved: time has passed unseen.
     time_passed: Cell<bool>,
@@ -73,7 +74,11 @@ impl Pace {
         // What the selector waited is not the time of polls.
         if polls > 0 && !self.time_passed.get() {
             let took = now.saturating_sub(self.last_read.get());
-            self.ticks_per_read.set(took.saturating_mul(POLLS_PER_READ) / polls);
+            let measured = took.saturating_mul(POLLS_PER_READ) / polls;
+            // A short poll among long ones proves little, and to look once too often costs little.
+            let before = self.ticks_per_read.get();
+            self.ticks_per_read.set(measured.max(before - before / 4));
+            self.polls_at_measure.set(self.polls.get());
         }
         self.polls_at_read.set(self.polls.get());
         self.last_read.set(now);
@@ -160,6 +165,15 @@ impl Pace {
         self.since(&self.polls_at_read) >= POLLS_PER_READ
     }
 
+    /// Whether the clock is to be read before the selector is asked, to learn how long polls take:
+    /// where each batch is short, none of the other readings has only polls behind it.
+    #[inline]
+    pub(crate) fn is_measure_due(&self) -> bool {
+        self.may_pend.get()
+            && !self.time_passed.get()
+            && self.since(&self.polls_at_measure) >= POLLS_PER_READ
+    }
+
     /// Whether a batch may be interrupted for timers again.
     pub(crate) fn may_pause(&self) -> bool {
         self.since(&self.polls_at_pause) >= POLLS_PER_PAUSE
@@ -218,5 +232,40 @@ mod tests {
         pace.earliest_is(Tick::MAX);
         pace.selected();
         assert!(pace.is_read_due());
+    }
+
+    #[test]
+    fn polls_are_measured_where_no_batch_is_long_enough_for_a_second_reading() {
+        let pace = Pace::default();
+        pace.timer_was_set();
+        // A turn of ten polls that take 1,000 ticks each; how often the clock is read in its batch.
+        let turn = |timer_is_in: Tick| {
+            let mut now = pace.last_read() + 10_000;
+            if pace.is_measure_due() {
+                pace.read(now);
+            }
+            pace.selected();
+            now += 70_000;
+            pace.read(now);
+            pace.earliest_is(now + timer_is_in);
+            let is_read = |_: &i32| {
+                pace.polled();
+                pace.note_call();
+                now += 1000;
+                let is_due = pace.is_read_due();
+                if is_due {
+                    pace.read(now);
+                }
+                is_due
+            };
+            (0..10).filter(is_read).count()
+        };
+        assert_eq!([turn(3000), turn(3000)], [0, 0], "who knows how long they take");
+        assert_eq!(turn(3000), 10, "it is due in the middle of the batch");
+        assert_eq!(turn(17 * 1000), 0, "it is not, whatever the selector waited");
+        // One short poll, as that of a sleeper is.
+        pace.polled();
+        pace.read(pace.last_read() + 1);
+        assert_eq!(turn(3000), 10);
     }
 }
