@@ -87,13 +87,17 @@ pub(crate) async fn connect_socket(
     socket: Socket,
     address: SocketAddr,
 ) -> io::Result<Source<net::TcpStream>> {
-    let source = open(socket, address.into()).await?;
+    let source = open(socket, address.into(), Source::stream).await?;
     refuse_self(source.get_ref(), address)?;
     Ok(source)
 }
 
-/// As `connect_socket`, for any kind of stream.
-pub(crate) async fn open<S>(socket: Socket, address: SockAddr) -> io::Result<Source<S>>
+/// As `connect_socket`, for any kind of stream; `watch` registers it.
+pub(crate) async fn open<S>(
+    socket: Socket,
+    address: SockAddr,
+    watch: fn(S, Ready) -> io::Result<Source<S>>,
+) -> io::Result<Source<S>>
 where
     S: AsFd + From<OwnedFd>,
 {
@@ -103,7 +107,7 @@ where
         Err(error) => return Err(error),
     };
     let ready = if is_connected { Ready::WRITABLE } else { Ready::EMPTY };
-    let source = Source::stream(S::from(OwnedFd::from(socket)), ready)?;
+    let source = watch(S::from(OwnedFd::from(socket)), ready)?;
     // With TCP fast open one that is connected has no peer yet: nothing more is to be asked.
     if !is_connected {
         source.connect().await?;

@@ -64,7 +64,7 @@ impl<S: Transport> StreamSocket<S> {
     #[track_caller]
     pub fn from_std(stream: S) -> io::Result<StreamSocket<S>> {
         SockRef::from(&stream).set_nonblocking(true)?;
-        Source::stream(stream, Ready::EMPTY).map(StreamSocket::from_source)
+        watch(stream, Ready::EMPTY).map(StreamSocket::from_source)
     }
 
     /// Gives it back to std. It stays non-blocking until `set_nonblocking(false)`.
@@ -83,12 +83,18 @@ impl<S: Transport> StreamSocket<S> {
     /// One that is connected: non-blocking, and writable from the start.
     #[track_caller]
     pub(crate) fn connected(stream: S) -> io::Result<StreamSocket<S>> {
-        Source::stream(stream, Ready::WRITABLE).map(StreamSocket::from_source)
+        watch(stream, Ready::WRITABLE).map(StreamSocket::from_source)
     }
 
     pub(crate) fn source(&self) -> &Source<S> {
         &self.source
     }
+}
+
+/// Registers a stream of any kind with the loop of this thread.
+#[track_caller]
+fn watch<S: Transport>(stream: S, ready: Ready) -> io::Result<Source<S>> {
+    if S::IS_LOCAL { Source::unix_stream(stream, ready) } else { Source::stream(stream, ready) }
 }
 
 /// Reading and writing.

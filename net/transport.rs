@@ -16,6 +16,10 @@ pub trait Transport: sealed::Socket {
     /// What its ends are called: [`std::net::SocketAddr`] or [`std::os::unix::net::SocketAddr`].
     type Address: Address + Clone;
 
+    /// Whether its streams may pass descriptors.
+    #[doc(hidden)]
+    const IS_LOCAL: bool;
+
     #[doc(hidden)]
     fn local(&self) -> io::Result<Self::Address>;
 
@@ -40,11 +44,13 @@ mod sealed {
 }
 
 macro_rules! transport {
-    ($($kind:ty: $address:ty;)*) => {$(
+    ($($kind:ty: $address:ty, is local: $is_local:literal;)*) => {$(
         impl sealed::Socket for $kind {}
 
         impl Transport for $kind {
             type Address = $address;
+
+            const IS_LOCAL: bool = $is_local;
 
             fn local(&self) -> io::Result<$address> {
                 self.local_addr()
@@ -72,10 +78,10 @@ macro_rules! accepting {
 }
 
 transport! {
-    TcpStream: SocketAddr;
-    UdpSocket: SocketAddr;
-    UnixStream: UnixAddr;
-    UnixDatagram: UnixAddr;
+    TcpStream: SocketAddr, is local: false;
+    UdpSocket: SocketAddr, is local: false;
+    UnixStream: UnixAddr, is local: true;
+    UnixDatagram: UnixAddr, is local: true;
 }
 
 accepting! {

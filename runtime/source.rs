@@ -9,7 +9,8 @@
 //! edge. On a stream, a read or write that did less than asked clears it too, which saves the call
 //! that would say so, since the kernel reports a new edge for what comes later; but the bits for
 //! the end of the stream and for errors stay, for they may have come in the same edge. Never on
-//! datagrams, and never where edges are emulated.
+//! datagrams, never where edges are emulated, and never where a read ended at descriptors that a
+//! Unix socket passes: more may be there behind them.
 
 use std::fmt;
 use std::future::Future;
@@ -25,7 +26,6 @@ use crate::inbox::Chore;
 use crate::reactor::{Direction, Place, Slot, Ticket};
 use crate::remote::Remote;
 use crate::selector::{Interest, Ready};
-use crate::syscall;
 use crate::table::Key;
 use crate::task::polled::Wait;
 
@@ -52,9 +52,11 @@ struct Registration {
 
 /// What is known of a descriptor when it is registered.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// A stream socket.
     Stream,
+    /// A stream socket of Unix, which may pass descriptors: a read ends behind what they came with.
+    Local,
     /// Any other socket.
     Socket,
     /// No socket.
@@ -95,25 +97,6 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Registers a stream socket. `ready` is what it is known to be ready for: one that is
-    /// connected can be written.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    ///
-    /// # Panics
-    ///
-    /// If no loop is running on this thread.
-    #[track_caller]
-    pub fn stream(io: T, ready: Ready) -> io::Result<Source<T>> {
-        let state = current::expect_to_watch();
-        syscall::prepare_stream(&io)?;
-        let interest = Interest::STREAM;
-        let registration = Registration::new(&state, io.as_fd(), interest, ready, Kind::Stream)?;
-        Ok(Source { registration, io })
-    }
-
     /// Registers what is no socket, and so read and written by `read` and `write`: a pipe, a
     /// terminal, a device.
     ///
@@ -126,9 +109,18 @@ impl<T: AsFd> Source<T> {
     /// If no loop is running on this thread.
     #[track_caller]
     pub fn file(io: T, interest: Interest) -> io::Result<Source<T>> {
+        Source::of_kind(io, interest, Ready::EMPTY, Kind::File)
+    }
+
+    #[track_caller]
+    pub(crate) fn of_kind(
+        io: T,
+        interest: Interest,
+        ready: Ready,
+        kind: Kind,
+    ) -> io::Result<Source<T>> {
         let state = current::expect_to_watch();
-        let ready = Ready::EMPTY;
-        let registration = Registration::new(&state, io.as_fd(), interest, ready, Kind::File)?;
+        let registration = Registration::new(&state, io.as_fd(), interest, ready, kind)?;
         Ok(Source { registration, io })
     }
 
@@ -220,6 +212,12 @@ impl<T: AsFd> Source<T> {
         self.registration.kind == Kind::File
     }
 
+    /// Whether it is a stream that may pass descriptors.
+    #[inline(always)]
+    pub(crate) fn is_local(&self) -> bool {
+        self.registration.kind == Kind::Local
+    }
+
     /// The stamp of a direction's last event, for [`clear_since`](Self::clear_since).
     pub(crate) fn stamp(&self, direction: Direction) -> u64 {
         self.registration.with_slot(|slot| slot.stamp(direction)).unwrap_or(0)
@@ -235,7 +233,9 @@ impl<T: AsFd> Source<T> {
     pub(crate) fn limited(&self, bytes: usize) -> usize {
         match self.registration.kind {
             Kind::Socket => bytes,
-            Kind::Stream | Kind::File => bytes.min(self.registration.remote.transfers.limit),
+            Kind::Stream | Kind::Local | Kind::File => {
+                bytes.min(self.registration.remote.transfers.limit)
+            }
         }
     }
 
@@ -427,7 +427,8 @@ impl Registration {
             return Err(error);
         }
         state.places.source_was_made(key, fd, || state.tasks.about(state.polled.key()));
-        let short_means_empty = kind == Kind::Stream && remote.transfers.short_means_empty;
+        let is_stream = matches!(kind, Kind::Stream | Kind::Local);
+        let short_means_empty = is_stream && remote.transfers.short_means_empty;
         Ok(Registration { remote, key, fd, short_means_empty, kind })
     }
 

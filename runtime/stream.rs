@@ -11,8 +11,45 @@ use std::task::{Context, Poll, ready};
 
 use crate::address::Address;
 use crate::reactor::{Direction, Place};
-use crate::source::{Outcome, Source};
+use crate::selector::{Interest, Ready};
+use crate::source::{Kind, Outcome, Source};
 use crate::syscall;
+
+/// Registering a stream socket.
+impl<T: AsFd> Source<T> {
+    /// Registers a stream socket. `ready` is what it is known to be ready for: one that is
+    /// connected can be written.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn stream(io: T, ready: Ready) -> io::Result<Source<T>> {
+        syscall::prepare_stream(&io)?;
+        Source::of_kind(io, Interest::STREAM, ready, Kind::Stream)
+    }
+
+    /// As [`stream`](Self::stream), for a Unix socket, over which descriptors and credentials may be
+    /// passed. Those that come with what is received are closed; to have them, receive by
+    /// [`io`](Self::io).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// If no loop is running on this thread.
+    #[track_caller]
+    pub fn unix_stream(io: T, ready: Ready) -> io::Result<Source<T>> {
+        syscall::prepare_stream(&io)?;
+        Source::of_kind(io, Interest::STREAM, ready, Kind::Local)
+    }
+}
 
 /// The operations of a stream: a socket, or a pipe.
 impl<T: AsFd> Source<T> {
@@ -237,6 +274,9 @@ impl<T: AsFd> Source<T> {
     fn recv_once(&self, fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Outcome<usize>> {
         let wanted = self.limited(buffer.len());
         let buffer = &mut buffer[..wanted];
+        if self.is_local() {
+            return recv_local(fd, &mut [IoSliceMut::new(buffer)], wanted);
+        }
         let read =
             if self.is_file() { syscall::read(fd, buffer) } else { syscall::recv(fd, buffer) };
         Ok(Outcome::of(read?, wanted))
@@ -259,6 +299,9 @@ impl<T: AsFd> Source<T> {
         let taken = &buffers[..syscall::takeable(buffers.len())];
         let wanted = taken.iter().map(|buffer| buffer.len()).sum();
         if self.limited(wanted) == wanted {
+            if self.is_local() {
+                return recv_local(fd, buffers, wanted);
+            }
             return Ok(Outcome::of(syscall::recv_vectored(fd, buffers)?, wanted));
         }
         let first = buffers.iter_mut().find(|buffer| !buffer.is_empty());
@@ -283,4 +326,14 @@ impl<T: AsFd> Source<T> {
         };
         Ok(Outcome::of(written?, wanted))
     }
+}
+
+/// From a stream that may pass descriptors, into `takeable` buffers of `wanted` bytes.
+fn recv_local(
+    fd: BorrowedFd<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+    wanted: usize,
+) -> io::Result<Outcome<usize>> {
+    let (read, may_be_cut) = syscall::recv_local(fd, buffers)?;
+    Ok(if may_be_cut { Outcome::full(read) } else { Outcome::of(read, wanted) })
 }

@@ -37,6 +37,32 @@ pub(crate) fn recv_vectored(fd: impl AsFd, buffers: &mut [IoSliceMut<'_>]) -> io
     retry(|| rustix::io::readv(&fd, &mut buffers[..count]))
 }
 
+/// As `recv_vectored`, from a Unix socket, and whether it may have ended early. It ends behind what
+/// descriptors came with, whatever more is there. Linux says so: they are dropped for lack of room
+/// (`MSG_CTRUNC`). With `SO_PASSCRED` it does each time, for the credentials.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+pub(crate) fn recv_local(
+    fd: impl AsFd,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<(usize, bool)> {
+    use rustix::net::{RecvAncillaryBuffer, ReturnFlags};
+    let count = takeable(buffers.len());
+    let mut no_room = RecvAncillaryBuffer::default();
+    let buffers = &mut buffers[..count];
+    let flags = RecvFlags::empty();
+    let received = retry(|| rustix::net::recvmsg(&fd, buffers, &mut no_room, flags))?;
+    Ok((received.bytes, received.flags.contains(ReturnFlags::CTRUNC)))
+}
+
+/// The others do not say.
+#[cfg(not(any(target_os = "android", target_os = "linux")))]
+pub(crate) fn recv_local(
+    fd: impl AsFd,
+    buffers: &mut [IoSliceMut<'_>],
+) -> io::Result<(usize, bool)> {
+    recv_vectored(fd, buffers).map(|read| (read, true))
+}
+
 #[inline]
 pub(crate) fn send(fd: impl AsFd, data: &[u8]) -> io::Result<usize> {
     retry(|| rustix::net::send(&fd, data, SEND_FLAGS))

@@ -8,13 +8,14 @@ mod support;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, IoSlice, IoSliceMut};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 #[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_lite::io::AsyncWriteExt;
+use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use support::{
     GUARD, TempPath, assert_close_on_exec, assert_nothing_left, folder_of_sockets, kind_of,
     poll_once, run_checked, run_checked_on, turn_until_idle,
@@ -322,6 +323,42 @@ fn short_reads_lose_neither_data_nor_the_end() {
         assert_eq!(other.read(&mut buffer).await.unwrap(), 10);
         assert_eq!(other.read(&mut buffer).await.unwrap(), 0);
     });
+}
+
+/// A read ends behind what descriptors came with, though more is there, and no event tells of that.
+#[test]
+fn what_comes_behind_passed_descriptors_is_read_too() {
+    run_with_both_edges(|| async {
+        let (one, other) = UnixStream::pair().unwrap();
+        let said = [&b"with one, "[..], b"and ", b"without"];
+        for is_vectored in [false, true] {
+            send_with_descriptor(&one, said[0]);
+            send_with_descriptor(&one, said[1]);
+            one.write_all(said[2]).await.unwrap();
+            let mut received = Vec::new();
+            while received.len() < said.concat().len() {
+                let mut buffer = [0; 64];
+                let n = match is_vectored {
+                    true => (&other).read_vectored(&mut [IoSliceMut::new(&mut buffer)]).await,
+                    false => other.read(&mut buffer).await,
+                };
+                received.extend_from_slice(&buffer[..n.unwrap()]);
+            }
+            assert_eq!(received, said.concat());
+        }
+    });
+}
+
+/// Sends `data` and a descriptor with it.
+fn send_with_descriptor(stream: &UnixStream, data: &[u8]) {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let descriptor = [stream.as_fd()];
+    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut passed = SendAncillaryBuffer::new(&mut room);
+    assert!(passed.push(SendAncillaryMessage::ScmRights(&descriptor)));
+    let data = [IoSlice::new(data)];
+    let sent = sendmsg(stream, &data, &mut passed, SendFlags::empty()).unwrap();
+    assert_eq!(sent, data[0].len());
 }
 
 // Datagrams.

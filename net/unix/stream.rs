@@ -8,6 +8,7 @@ use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
 use socket2::{Domain, SockAddr, Socket, Type};
+use wheelhouse_runtime::io::Source;
 
 use crate::connect::open;
 use crate::platform;
@@ -75,7 +76,7 @@ impl UnixStream {
         socket: Socket,
         address: SockAddr,
     ) -> io::Result<UnixStream> {
-        open(socket, address).await.map(UnixStream::from_source)
+        open(socket, address, Source::unix_stream).await.map(UnixStream::from_source)
     }
 
     /// Two that are connected to each other and have no name.
