@@ -55,14 +55,14 @@ pub(crate) async fn connect(
         move |address| connect_to(address, options.clone())
     };
     let mut race = Race::new(addresses, head_start, attempt);
-    let failures = match within(deadline, &mut race).await {
+    let error = match within(deadline, &mut race).await {
         Some(Ok(source)) => return Ok(source),
-        Some(Err(failures)) => failures,
-        None => return Err(ConnectError::timed_out(race.give_up(|| too_late("no answer")))),
+        Some(Err(failures)) => ConnectError::of(failures).unwrap_or_else(no_address),
+        None => ConnectError::timed_out(race.give_up(|| too_late("no answer"))),
     };
     // Perhaps the host has moved.
     question.forget_answer();
-    Err(ConnectError::of(failures).unwrap_or_else(no_address))
+    Err(error)
 }
 
 /// `None` when the deadline, if there is one, came first.
@@ -128,4 +128,44 @@ fn refuse_self(stream: &net::TcpStream, address: SocketAddr) -> io::Result<()> {
         return Err(Errno::CONNREFUSED.into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use wheelhouse_runtime::{Clock, EventLoop};
+
+    use super::*;
+    use crate::dns;
+
+    /// The queue of its listener is full: the system drops what asks to connect.
+    fn silent() -> (Vec<Socket>, u16) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut sockets = vec![listener];
+        for _ in 0..8 {
+            let filler = new_socket(Domain::IPV4).unwrap();
+            let _ = filler.connect(&address);
+            sockets.push(filler);
+        }
+        (sockets, address.as_socket().unwrap().port())
+    }
+
+    #[test]
+    fn the_answer_about_a_host_that_is_silent_is_forgotten() {
+        let clock = Clock::Virtual { settle: Some(std::time::Duration::from_millis(20)) };
+        let event_loop = EventLoop::builder().clock(clock).build().unwrap();
+        event_loop.block_on(async {
+            let (_sockets, port) = silent();
+            dns::look_up("localhost", port).await.unwrap();
+            assert!(dns::is_known("localhost"));
+            let options = ConnectOptions::new()
+                .local_address(std::net::Ipv4Addr::LOCALHOST.into())
+                .timeout(std::time::Duration::from_secs(5));
+            let failed = connect(Question::Name("localhost".into(), port), options).await;
+            assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert!(!dns::is_known("localhost"));
+        });
+    }
 }

@@ -49,6 +49,12 @@ pub(crate) fn forget(host: &str) {
     loop_local::<Names>().forget(host);
 }
 
+/// Whether an answer about a host is kept.
+#[cfg(test)]
+pub(crate) fn is_known(host: &str) -> bool {
+    matches!(loop_local::<Names>().entries.borrow().get(host), Some(Entry::Known { .. }))
+}
+
 type Resolver = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 /// What a loop knows of names.
