@@ -13,7 +13,7 @@ use wheelhouse_runtime::io::{Interest, Source};
 
 use crate::attempt::when_ready;
 use crate::platform;
-use crate::spare::fill;
+use crate::spare::{ROOM_MAX, fill_within};
 use crate::transport::Transport;
 
 /// A datagram socket: a [`UdpSocket`](crate::UdpSocket) or a
@@ -63,6 +63,10 @@ impl<S: Transport> DatagramSocket<S> {
 
 /// Receiving.
 impl<S: Transport> DatagramSocket<S> {
+    /// How much of a `Vec` is offered to a datagram. Over UDP none is longer than what one read is
+    /// offered elsewhere; over Unix sockets it may be, and must not be cut.
+    const ROOM_MAX: usize = if S::IS_LOCAL { usize::MAX } else { ROOM_MAX };
+
     /// Receives a datagram and its sender's address.
     ///
     /// Cancel safe: no datagram is lost.
@@ -102,7 +106,7 @@ impl<S: Transport> DatagramSocket<S> {
     }
 
     /// As [`recv_from`](Self::recv_from), into the spare capacity of a `Vec` (64 bytes if it has
-    /// none, 64 KiB at most).
+    /// none).
     ///
     /// Cancel safe: no datagram is lost, and the `Vec` is as it was.
     ///
@@ -110,19 +114,20 @@ impl<S: Transport> DatagramSocket<S> {
     ///
     /// As [`recv_from`](Self::recv_from).
     pub async fn recv_buf_from(&self, buffer: &mut Vec<u8>) -> io::Result<(usize, S::Address)> {
-        let receive =
-            |source: &Source<S>| fill(buffer, |room| source.try_recv_from(room), |(n, _)| *n);
+        let receive = |source: &Source<S>| {
+            fill_within(Self::ROOM_MAX, buffer, |room| source.try_recv_from(room), |(n, _)| *n)
+        };
         when_ready(&self.source, Interest::READABLE, receive).await
     }
 
     /// As [`try_recv_from`](Self::try_recv_from), into the spare capacity of a `Vec` (64 bytes if
-    /// it has none, 64 KiB at most).
+    /// it has none).
     ///
     /// # Errors
     ///
     /// As [`try_recv_from`](Self::try_recv_from).
     pub fn try_recv_buf_from(&self, buffer: &mut Vec<u8>) -> io::Result<(usize, S::Address)> {
-        fill(buffer, |room| self.source.try_recv_from(room), |(n, _)| *n)
+        fill_within(Self::ROOM_MAX, buffer, |room| self.source.try_recv_from(room), |(n, _)| *n)
     }
 
     /// Receives a datagram. If the socket is connected, only those of its peer come.
@@ -154,8 +159,7 @@ impl<S: Transport> DatagramSocket<S> {
         self.source.try_recv(buffer)
     }
 
-    /// As [`recv`](Self::recv), into the spare capacity of a `Vec` (64 bytes if it has none, 64 KiB
-    /// at most).
+    /// As [`recv`](Self::recv), into the spare capacity of a `Vec` (64 bytes if it has none).
     ///
     /// Cancel safe: no datagram is lost, and the `Vec` is as it was.
     ///
@@ -163,18 +167,20 @@ impl<S: Transport> DatagramSocket<S> {
     ///
     /// As [`recv_from`](Self::recv_from).
     pub async fn recv_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let receive = |source: &Source<S>| fill(buffer, |room| source.try_recv(room), |n| *n);
+        let receive = |source: &Source<S>| {
+            fill_within(Self::ROOM_MAX, buffer, |room| source.try_recv(room), |n| *n)
+        };
         when_ready(&self.source, Interest::READABLE, receive).await
     }
 
     /// As [`try_recv`](Self::try_recv), into the spare capacity of a `Vec` (64 bytes if it has
-    /// none, 64 KiB at most).
+    /// none).
     ///
     /// # Errors
     ///
     /// As [`try_recv`](Self::try_recv).
     pub fn try_recv_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        fill(buffer, |room| self.source.try_recv(room), |n| *n)
+        fill_within(Self::ROOM_MAX, buffer, |room| self.source.try_recv(room), |n| *n)
     }
 }
 

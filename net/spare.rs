@@ -12,7 +12,7 @@ use std::task::Poll;
 use crate::scratch::{SIZE, read_through};
 
 /// What is offered to fill in one call.
-const ROOM_MAX: usize = 64 * 1024;
+pub(crate) const ROOM_MAX: usize = 64 * 1024;
 
 /// What is made where there is none.
 const ROOM_MIN: usize = 64;
@@ -24,11 +24,21 @@ pub(crate) fn fill<R>(
     read: impl FnOnce(&mut [u8]) -> io::Result<R>,
     length_of: impl FnOnce(&R) -> usize,
 ) -> io::Result<R> {
+    fill_within(ROOM_MAX, buffer, read, length_of)
+}
+
+/// As `fill`, with at most so many bytes.
+pub(crate) fn fill_within<R>(
+    most: usize,
+    buffer: &mut Vec<u8>,
+    read: impl FnOnce(&mut [u8]) -> io::Result<R>,
+    length_of: impl FnOnce(&R) -> usize,
+) -> io::Result<R> {
     let filled = buffer.len();
     if buffer.capacity() == filled {
         buffer.reserve(ROOM_MIN);
     }
-    let room = (buffer.capacity() - filled).min(ROOM_MAX);
+    let room = (buffer.capacity() - filled).min(most);
     buffer.resize(filled + room, 0);
     let result = read(&mut buffer[filled..]);
     buffer.truncate(filled + result.as_ref().map_or(0, length_of));

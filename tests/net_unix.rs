@@ -392,6 +392,21 @@ fn datagrams_come_whole_in_order_and_with_the_senders_address() {
 }
 
 #[test]
+fn a_long_datagram_is_not_cut_where_there_is_room() {
+    run(async {
+        let (one, other) = UnixDatagram::pair().unwrap();
+        let long: Vec<u8> = (0..100_000).map(|n| n as u8).collect();
+        let mut buffer = Vec::with_capacity(2 * long.len());
+        one.send(&long).await.unwrap();
+        assert_eq!(other.recv_buf(&mut buffer).await.unwrap(), long.len());
+        one.send(&long).await.unwrap();
+        let (n, sender) = other.recv_buf_from(&mut buffer).await.unwrap();
+        assert!(n == long.len() && sender.is_unnamed());
+        assert!(buffer == [&long[..], &long].concat());
+    });
+}
+
+#[test]
 fn a_pair_of_datagram_sockets_talks_until_one_ends() {
     run(async {
         let (one, other) = UnixDatagram::pair().unwrap();
