@@ -163,6 +163,24 @@ fn a_handler_may_use_what_the_arms_borrowed_and_leave_loops_and_functions() {
     });
 }
 
+/// It does not compile if the future may still be there. One that never ends needs no pattern.
+#[test]
+fn what_a_future_borrowed_is_free_after_the_select_that_took_it() {
+    run_checked(async {
+        let sent = String::from("all");
+        let for_ever = async {
+            std::future::pending::<std::convert::Infallible>().await;
+            &sent
+        };
+        let ended = select! {
+            _ = for_ever => false,
+            () = yield_now() => true,
+        };
+        drop(sent);
+        assert!(ended);
+    });
+}
+
 #[test]
 fn a_pattern_that_does_not_fit_switches_its_arm_off() {
     run_virtual(async {

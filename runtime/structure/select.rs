@@ -105,15 +105,18 @@ macro_rules! select {
 
     // 3: each future is made and pinned, in a block around the next one's.
     (
-        @pins $mode:ident [{$out:ident $p:tt ($f:expr) ($c:expr)} $($rest:tt)*] [$($arms:tt)*]
+        @pins $mode:ident [{$out:ident $p:tt $f:tt $c:tt} $($rest:tt)*] [$($arms:tt)*]
     ) => {{
-        let mut arm = ::std::pin::pin!($crate::structure::arms::Arm::if_some(if $c {
-            ::std::option::Option::Some($f)
-        } else {
-            ::std::option::Option::None
-        }));
+        let mut arm = ::std::pin::pin!(
+            $crate::structure::arms::Arm::if_some($crate::select!(@if $c $f))
+        );
         $crate::select!(@pins $mode [$($rest)*] [$($arms)* {$out arm $p}]);
     }};
+    // Without a condition the future has moved for certain, and what it borrowed is free afterwards.
+    (@if (true) ($f:expr)) => { ::std::option::Option::Some($f) };
+    (@if ($c:expr) ($f:expr)) => {
+        if $c { ::std::option::Option::Some($f) } else { ::std::option::Option::None }
+    };
 
     // 4: they are polled.
     (@pins $mode:ident [] [$({$out:ident $arm:ident ($p:pat)})+]) => {{
@@ -129,7 +132,7 @@ macro_rules! select {
                             ::std::option::Option::None => must_wait = true,
                             ::std::option::Option::Some(ready) => {
                                 let mut fits = false;
-                                #[allow(unused_variables, unused_mut)]
+                                #[allow(unreachable_patterns, unused_variables, unused_mut)]
                                 match ready {
                                     $p if { fits = true; false } => ::std::unreachable!(),
                                     _ => {}
