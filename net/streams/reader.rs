@@ -7,11 +7,11 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncBufRead, AsyncRead};
+use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use crate::scratch;
 use crate::streams::errors::{IncompleteRead, LimitOverrun, NotUtf8, ReadError};
@@ -27,6 +27,8 @@ const CHUNK: usize = 16 * 1024;
 ///
 /// It reads ahead, 16 KiB at a time; what was not asked for yet is in [`buffer`](Self::buffer), and
 /// comes back from [`into_inner`](Self::into_inner). While nothing is unread, it holds no memory.
+/// Over a stream that can be written it can be as well, so that it may be handed on as a whole: to
+/// a TLS handshake, which then reads first what was read ahead.
 ///
 /// # Examples
 ///
@@ -445,6 +447,33 @@ impl<R: AsyncRead + Unpin> AsyncBufRead for StreamReader<R> {
 
     fn consume(self: Pin<&mut Self>, bytes: usize) {
         StreamReader::consume(self.get_mut(), bytes);
+    }
+}
+
+/// Writing goes straight to the stream below.
+impl<R: AsyncWrite + Unpin> AsyncWrite for StreamReader<R> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_close(cx)
     }
 }
 

@@ -8,11 +8,11 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::AsyncWrite;
+use futures_io::{AsyncRead, AsyncWrite};
 
 /// What the futures-io side takes in one call.
 const CHUNK: usize = 64 * 1024;
@@ -245,6 +245,25 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for StreamWriter<W> {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.get_mut().poll_shutdown(cx)
+    }
+}
+
+/// Reading goes straight to the stream below, and sends nothing: drain before waiting for an answer.
+impl<W: AsyncRead + Unpin> AsyncRead for StreamWriter<W> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_read(cx, buffer)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_read_vectored(cx, buffers)
     }
 }
 

@@ -14,7 +14,7 @@ use support::{
     Counted, Drip, Hoard, Identity, client_hello, localhost, pair, pair_over, pattern, reason, run,
     shrink_buffers, tcp_pair,
 };
-use wheelhouse::net::TcpStream;
+use wheelhouse::net::{StreamReader, StreamWriter, TcpStream};
 use wheelhouse::spawn;
 use wheelhouse::time::{sleep, timeout};
 use wheelhouse_tls::rustls::version::{TLS12, TLS13};
@@ -61,6 +61,39 @@ fn both_sides_know_what_was_agreed() {
         assert_eq!(server.server_name(), Some("localhost"));
         assert_eq!(client.server_name(), None);
         assert!(format!("{client:?}").contains("http/1.1"), "{client:?}");
+    });
+}
+
+/// A line in the clear, then TLS at once, as a proxy in front does: what was read ahead with the line
+/// is part of the handshake.
+#[test]
+fn a_handshake_begins_with_what_a_reader_has_read_ahead() {
+    run(async {
+        let identity = Identity::new();
+        let acceptor = TlsAcceptor::new(Arc::new(identity.server()));
+        let connector = TlsConnector::new(Arc::new(identity.client()));
+        let (near, far) = tcp_pair().await;
+        near.write_all(b"PROXY UNKNOWN\r\n").await.unwrap();
+        let accepting = spawn(async move {
+            // It runs when the client waits for an answer: its hello is there.
+            let mut reader = StreamReader::new(far);
+            assert_eq!(reader.read_line(107).await.unwrap(), Some("PROXY UNKNOWN"));
+            assert!(!reader.buffer().is_empty());
+            acceptor.accept(reader).await.unwrap()
+        });
+        let mut client = connector.connect(localhost(), near).await.unwrap();
+        let mut server = StreamWriter::new(StreamReader::new(accepting.await.unwrap()));
+
+        client.write_all(b"question\n").await.unwrap();
+        client.flush().await.unwrap();
+        assert_eq!(server.get_mut().read_line(100).await.unwrap(), Some("question"));
+        server.write(b"answer");
+        server.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"answer");
+        client.close().await.unwrap();
+        assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
     });
 }
 
