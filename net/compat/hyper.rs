@@ -1,8 +1,9 @@
 //! What hyper asks of a runtime (`hyper::rt`): its input and output, its clock, its tasks.
 //!
-//! [`HyperIo`] wraps a stream, [`HyperTimer`] is the loop's clock, [`HyperExecutor`] spawns on the
-//! loop. With them hyper's clients and servers run here, HTTP/1 and HTTP/2, with services, bodies
-//! and streams that need not be `Send`. hyper's features are the user's to choose; this needs none.
+//! [`HyperIo`] wraps a stream, and what hyper gives back after an upgrade; [`HyperTimer`] is the
+//! loop's clock, and [`HyperExecutor`] spawns on the loop. With them hyper's clients and servers run
+//! here, HTTP/1 and HTTP/2, with services, bodies and streams that need not be `Send`. hyper's
+//! features are the user's to choose; this needs none.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -10,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
+use hyper::rt::{Executor, Read, ReadBuf, ReadBufCursor, Sleep, Timer, Write};
 use wheelhouse_runtime as runtime;
 use wheelhouse_runtime::time::{Duration, Instant};
 
@@ -22,6 +23,10 @@ use crate::scratch::read_through;
 /// No buffer is kept while the stream waits. Several buffers are written with one call; a stream
 /// that only writes the first of them is better served with hyper's `writev(false)`. hyper's
 /// shutdown is futures-io's close.
+///
+/// It is also the way back: around what is hyper's, such as `hyper::upgrade::Upgraded`, it has
+/// futures-io's traits. (Of HTTP/1, the stream itself comes out of `Upgraded::downcast`; a tunnel
+/// through HTTP/2 has none of its own.)
 ///
 /// # Examples
 ///
@@ -106,6 +111,44 @@ impl<T: AsyncWrite + Unpin> Write for HyperIo<T> {
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, data)
+    }
+}
+
+impl<T: Read + Unpin> AsyncRead for HyperIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled());
+        polled.map_ok(|()| buffer.filled().len())
+    }
+}
+
+impl<T: Write + Unpin> AsyncWrite for HyperIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_lite::future::poll_once;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn as client;
@@ -16,9 +17,9 @@ use hyper::header::{CONNECTION, HOST, UPGRADE};
 use hyper::rt::Timer;
 use hyper::server::conn as server;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use wheelhouse::net::compat::hyper::{HyperExecutor, HyperIo, HyperTimer};
-use wheelhouse::net::{TcpListener, TcpStream};
+use wheelhouse::net::{TcpListener, TcpStream, copy};
 use wheelhouse::testing::{self, Test};
 use wheelhouse::time::{Duration, Instant, sleep};
 use wheelhouse::{Clock, EventLoop, spawn};
@@ -268,6 +269,59 @@ fn an_upgrade_gives_the_stream_back() {
         drop(stream);
         serving.await.unwrap().unwrap();
         connection.await.unwrap().unwrap();
+    });
+}
+
+/// CONNECT over HTTP/2: the tunnel is one stream of many, and no socket. A slow reader holds up who
+/// writes, by the windows of HTTP/2.
+#[test]
+fn a_tunnel_through_http_2_is_a_stream_too() {
+    const WINDOW: u32 = 65_535;
+    settling().run(async {
+        let (near, far) = tcp_pair().await;
+        let service = service_fn(|mut request: Request<Incoming>| async move {
+            assert_eq!(request.method(), Method::CONNECT);
+            spawn(async move {
+                let tunnel = HyperIo::new(hyper::upgrade::on(&mut request).await.unwrap());
+                let (reader, mut writer) = futures_lite::io::split(tunnel);
+                copy(reader, &mut writer).await.unwrap();
+                writer.close().await.unwrap();
+            });
+            Ok::<_, Infallible>(Response::new(Slowly::new(&[])))
+        });
+        let mut server = server::http2::Builder::new(HyperExecutor);
+        server.initial_stream_window_size(WINDOW);
+        let serving = spawn(server.serve_connection(HyperIo::new(far), service));
+        let mut client = client::http2::Builder::new(HyperExecutor);
+        client.initial_stream_window_size(WINDOW);
+        let (mut sender, connection) = client.handshake(HyperIo::new(near)).await.unwrap();
+        let connection = spawn(connection);
+        let request = Request::connect("elsewhere:1").body(Slowly::new(&[])).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let tunnel = HyperIo::new(hyper::upgrade::on(response).await.unwrap());
+        let (mut reader, mut writer) = futures_lite::io::split(tunnel);
+
+        let sent: Vec<u8> = (0..4_000_000).map(|n: u32| (n / 7) as u8).collect();
+        let written = Cell::new(0);
+        let write = async {
+            for part in sent.chunks(10_000) {
+                writer.write_all(part).await.unwrap();
+                written.set(written.get() + part.len());
+            }
+            writer.close().await.unwrap();
+        };
+        let read = async {
+            // It is over when nothing moves any more.
+            sleep(Duration::from_secs(1)).await;
+            assert!(written.get() < sent.len(), "nobody reads, and all of it was taken");
+            let mut received = Vec::new();
+            reader.read_to_end(&mut received).await.unwrap();
+            assert!(received == sent);
+        };
+        futures_lite::future::zip(write, read).await;
+        drop((reader, writer, sender));
+        connection.await.unwrap().unwrap();
+        serving.await.unwrap().unwrap();
     });
 }
 
