@@ -16,7 +16,7 @@ use crate::dns;
 /// * [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`], `(`[`IpAddr`]`, u16)` and the like,
 ///   `&[SocketAddr]`;
 /// * text with a port, `"127.0.0.1:80"`, `"[::1]:80"`, `"example.org:80"`; a host and a port,
-///   `("example.org", 80)`.
+///   `("example.org", 80)`, `("[::1]", 80)`, `("fe80::1%eth0", 80)`.
 ///
 /// Text that is an address is answered at once. Text that is a name is looked up: see
 /// [`lookup_host`].
@@ -126,7 +126,10 @@ fn ask_text(text: &str) -> Question {
     }
 }
 
+/// In brackets, as in the address of a page, is an IPv6 address, which may be one of a zone by name.
 fn ask_host(host: &str, port: u16) -> Question {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
     match host.parse::<IpAddr>() {
         Ok(ip) => Question::Address(SocketAddr::new(ip, port)),
         Err(_) => Question::Name(host.to_owned(), port),
@@ -200,6 +203,11 @@ mod tests {
             assert!(matches!(text.ask(), Question::Address(found) if found.port() == 80));
         }
         assert!(matches!(("::1", 80).ask(), Question::Address(_)));
+        // As `http::Uri::host` has it.
+        assert!(matches!(("[::1]", 80).ask(), Question::Address(_)));
+        // Only the system knows the names of its zones.
+        let with_zone = "[fe80::1%lo]:80".ask();
+        assert!(matches!(with_zone, Question::Name(host, 80) if host == "fe80::1%lo"));
         assert!(matches!((&&"1.2.3.4:5").ask(), Question::Address(_)));
         assert!(matches!("localhost:80".ask(), Question::Name(host, 80) if host == "localhost"));
     }
