@@ -3,7 +3,9 @@
 #[path = "../quinn_runtime.rs"]
 mod quinn_runtime;
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -12,7 +14,7 @@ use quinn_runtime::LoopRuntime;
 use rcgen::{CertifiedKey, KeyPair};
 use wheelhouse::testing::Test;
 use wheelhouse::time::{Duration, Instant, sleep};
-use wheelhouse::{Clock, EventLoop, spawn};
+use wheelhouse::{Clock, EventLoop, JoinHandle, spawn};
 use wheelhouse_tls::rustls::RootCertStore;
 use wheelhouse_tls::{PrivateKeyDer, client_config, server_config};
 
@@ -34,12 +36,19 @@ fn crypto(signed: &CertifiedKey<KeyPair>) -> (Arc<QuicServerConfig>, Arc<QuicCli
 
 /// Two endpoints, and the two ends of a connection between them.
 async fn connected() -> (Endpoint, Connection, Endpoint, Connection) {
+    connected_by(async |server| server).await
+}
+
+/// The client does not ask for the server's address, but for that which leads there.
+async fn connected_by(
+    way: impl AsyncFnOnce(SocketAddr) -> SocketAddr,
+) -> (Endpoint, Connection, Endpoint, Connection) {
     let signed = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (server, client) = crypto(&signed);
     let server = endpoint(Some(ServerConfig::with_crypto(server)));
     let mut near = endpoint(None);
     near.set_default_client_config(ClientConfig::new(client));
-    let address = server.local_addr().unwrap();
+    let address = way(server.local_addr().unwrap()).await;
     let (client, accepted) = wheelhouse::join!(
         async { near.connect(address, "localhost").unwrap().await.unwrap() },
         async { server.accept().await.unwrap().await.unwrap() }
@@ -137,5 +146,71 @@ fn silence_ends_a_connection_on_the_loops_clock() {
         assert!(took.abs_diff(due) < Duration::from_secs(1), "{took:?} of {due:?}");
         drop((client, accepted));
         leave(near, server).await;
+    });
+}
+
+/// A way to `server` on which every fourth datagram gets lost, and every fifth on the way back, until
+/// its tasks are aborted.
+async fn lossy(server: SocketAddr, tasks: &mut Vec<JoinHandle<()>>) -> SocketAddr {
+    let front = Rc::new(wheelhouse::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let back = Rc::new(wheelhouse::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    back.connect(server).await.unwrap();
+    let address = front.local_addr().unwrap();
+    let client = Rc::new(Cell::new(None));
+    tasks.push(spawn({
+        let (front, back, client) = (front.clone(), back.clone(), client.clone());
+        async move {
+            let mut buffer = [0; 2048];
+            for number in 1.. {
+                let (n, from) = front.recv_from(&mut buffer).await.unwrap();
+                client.set(Some(from));
+                if number % 4 != 0 {
+                    back.send(&buffer[..n]).await.unwrap();
+                }
+            }
+        }
+    }));
+    tasks.push(spawn(async move {
+        let mut buffer = [0; 2048];
+        for number in 1.. {
+            let n = back.recv(&mut buffer).await.unwrap();
+            if number % 5 != 0 {
+                front.send_to(&buffer[..n], client.get().unwrap()).await.unwrap();
+            }
+        }
+    }));
+    address
+}
+
+/// What is lost is sent again when quinn's timers say so, which are the loop's.
+#[test]
+fn all_of_it_arrives_though_every_fourth_datagram_is_lost() {
+    let settle = Some(Duration::from_millis(2));
+    let test = Test::on(EventLoop::builder().clock(Clock::Virtual { settle })).in_order();
+    test.run(async {
+        let mut tasks = Vec::new();
+        let way = async |server| lossy(server, &mut tasks).await;
+        let (near, client, server, accepted) = connected_by(way).await;
+        let data: Vec<u8> = (0..200_000).map(|n: u32| (n ^ (n >> 8)) as u8).collect();
+        let expected = data.clone();
+        let sending = spawn(async move {
+            let mut writer = client.open_uni().await.unwrap();
+            writer.write_all(&data).await.unwrap();
+            writer.finish().unwrap();
+            // Until all of it is acknowledged.
+            writer.stopped().await.unwrap();
+            client
+        });
+        let received = accepted.accept_uni().await.unwrap().read_to_end(1 << 20).await.unwrap();
+        assert!(received == expected, "{} of {} bytes", received.len(), expected.len());
+        let client = sending.await.unwrap();
+        assert!(client.stats().path.lost_packets > 10, "nothing was lost");
+        client.close(0u32.into(), b"");
+        drop((client, accepted));
+        leave(near, server).await;
+        for task in tasks {
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
     });
 }
