@@ -39,6 +39,23 @@ fn the_end_that_comes_with_the_data_is_seen() {
     }
 }
 
+/// A relay, say, ends the side whose peer is gone: there is nothing left to end.
+#[test]
+fn closing_a_connection_that_was_reset_is_no_error_and_shutting_it_down_is() {
+    run(async {
+        let (client, mut server) = pair().await;
+        client.set_zero_linger().unwrap();
+        drop(client);
+        let read = server.read(&mut [0; 1]).await;
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        let down = server.shutdown(Shutdown::Write);
+        assert_eq!(down.unwrap_err().kind(), ErrorKind::NotConnected);
+        for _ in 0..2 {
+            futures_lite::AsyncWriteExt::close(&mut server).await.unwrap();
+        }
+    });
+}
+
 /// Row 14.
 #[test]
 fn a_short_read_proves_nothing_where_edges_are_emulated() {
