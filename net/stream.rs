@@ -153,7 +153,9 @@ impl<S: Transport> StreamSocket<S> {
         self.source.send_all(data)
     }
 
-    /// Reads what the next read will give, and leaves it there.
+    /// Reads what the next read will give, and leaves it there. It cannot wait for more than a byte:
+    /// called again for the rest, it gives the same at once. A
+    /// [`StreamReader`](crate::StreamReader) waits for as much as is wanted, and keeps it.
     ///
     /// Cancel safe.
     ///

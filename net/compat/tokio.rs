@@ -2,7 +2,8 @@
 //! any stream that has futures-io's traits.
 //!
 //! Only the traits come from tokio. No part of its runtime does, and none is needed: the streams
-//! wait on our loop. As with futures-io, flushing does nothing and shutting down ends writing.
+//! wait on our loop. As with futures-io, flushing does nothing and shutting down ends writing. The way
+//! back, from tokio's traits to futures-io's, is `tokio_util::compat`, which needs no runtime either.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
