@@ -31,7 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn get(url: Uri, connector: TlsConnector) -> Result<String, Box<dyn Error>> {
     let host = url.host().ok_or("the URL names no host")?.to_owned();
     let stream = TcpStream::connect((&*host, url.port_u16().unwrap_or(443))).await?;
-    let stream = connector.connect(ServerName::try_from(host)?, stream).await?;
+    // An IPv6 address stands in brackets in a URL, and in no certificate.
+    let name = host.trim_matches(['[', ']']).to_owned();
+    let stream = connector.connect(ServerName::try_from(name)?, stream).await?;
     let is_h2 = stream.alpn() == Some(b"h2");
     let io = HyperIo::new(stream);
     let body = Empty::<Bytes>::new();
