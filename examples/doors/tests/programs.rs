@@ -220,6 +220,33 @@ fn curl_asks_the_axum_router() {
     assert_eq!(code, "400");
 }
 
+/// What was asked before Ctrl-C is answered to its end, though nobody is let in any more.
+#[test]
+fn the_axum_router_ends_when_it_has_answered() {
+    let (mut server, address) = start_on_any(env!("CARGO_BIN_EXE_axum_router"));
+    let mut client = TcpStream::connect(&address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST /sum HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n\
+                content-length: 12\r\nexpect: 100-continue\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; 25];
+    client.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100 Continue\r\n\r\n");
+    output("kill", &["-INT", &server.0.id().to_string()]);
+    while TcpStream::connect(&address).is_ok() {
+        std::thread::yield_now();
+    }
+    client.write_all(b"[1, 20, 300]").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(
+        answer.contains("\r\nconnection: close\r\n") && answer.ends_with("\r\n321\n"),
+        "{answer}"
+    );
+    assert!(server.0.wait().unwrap().success());
+}
+
 #[test]
 fn curl_asks_the_tls_server_by_http_1_and_http_2() {
     if is_missing("curl", &["--version"]) {
