@@ -39,6 +39,13 @@ Exit code: 0 all links are sound, 1 it could not run or write, 2 there are broke
 command line is wrong), 130 it was interrupted; the report is written all the same.
 
 Examples:
+A crawl with a journal can be killed at any moment, and --resume asks for nothing twice but what was
+under way. It is brought to the disk each second: that is what a power cut may cost.
+
+Links that look as if there were no end are left out: long or deep addresses, and more than 10,000
+that differ in their query or their numbers alone. They are told when they are met and in the
+report, with the option that lets more pass. What a sitemap lists may look alike as it likes.
+
   wheelhouse-crawler                                        the built-in site
   wheelhouse-crawler http://localhost:8000/                 is my site sound before I publish it?
   wheelhouse-crawler https://example.org/ --max-depth 2 --contact me@example.org
@@ -122,6 +129,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Pace")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
+    /// Addresses that differ in the numbers of their paths alone, as in a calendar; more are a trap
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Limits")]
+    max_numbers: u32,
     /// Requests at once, to one host [default: 2; on this machine 16]
     #[arg(long, value_name = "N", help_heading = "Pace")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
@@ -309,6 +319,7 @@ impl Args {
 
     fn talk(&self) -> Talk {
         match (self.quiet, self.verbose) {
+                    numbers: self.max_numbers,
             (true, _) => Talk::Quiet,
             (false, true) => Talk::Verbose,
             (false, false) => Talk::Normal,

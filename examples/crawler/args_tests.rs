@@ -18,6 +18,7 @@ fn the_defaults_are_polite() {
     assert_eq!((defaults.retries, defaults.limits.redirects), (3, 10));
     assert_eq!((defaults.client.largest_body, defaults.max_parse), (8 << 20, 2 << 20));
     assert!(!defaults.ignore_robots && !defaults.rules.ignore_nofollow);
+    assert_eq!(defaults.rules.traps, traps::Limits::default());
     assert_eq!(defaults.token, "wheelhouse-crawler");
 }
 

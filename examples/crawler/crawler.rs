@@ -110,7 +110,7 @@ fn crawl(settings: Settings) -> Result<u8, String> {
         EventLoop::new().map_err(|error| format!("cannot make an event loop: {error}"))?;
     let live = Arc::new(Live::default());
     let talk = settings.talk;
-    let painter = Painter::start(&live, talk == Talk::Verbose, talk == Talk::Quiet);
+    let painter = Painter::start(&live, talk != Talk::Quiet, talk == Talk::Quiet);
     let crawl = Rc::new(prepare(settings, live)?);
     let course = event_loop.block_on(run::run(&crawl));
     drop(painter);

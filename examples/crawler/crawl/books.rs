@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
+use indexmap::IndexMap;
 use wheelhouse::time::Instant;
 
 use crate::crawl::frontier::{Frontier, HostId, Job, Manners, Pace};
@@ -21,8 +22,9 @@ use crate::progress::Live;
 use crate::settings::Settings;
 use crate::web::address::Parts;
 use crate::web::media::Media;
+use crate::web::traps::Trap;
 
-/// Traps that are told by name; the others are counted.
+/// Addresses in traps, and kinds of them, that are told; the others are counted.
 const TRAPS_KEPT: usize = 100;
 
 pub(crate) struct Books {
@@ -33,6 +35,8 @@ pub(crate) struct Books {
     pub(crate) timeline: Option<Timeline>,
     pub(crate) chance: Chance,
     pub(crate) traps: Vec<String>,
+    /// Links left out, by what their addresses share and the option that lets them pass.
+    pub(crate) trap_kinds: IndexMap<(String, &'static str), u64>,
     pub(crate) trap_count: u64,
     /// Hosts that want no further request, and for how long.
     pub(crate) left_alone: Vec<(String, Duration)>,
@@ -78,6 +82,7 @@ impl Books {
             timeline: settings.files.timeline.is_some().then(Timeline::new),
             chance: Chance::new(),
             traps: Vec::new(),
+            trap_kinds: IndexMap::new(),
             trap_count: 0,
             left_alone: Vec::new(),
             begun: resumed,
@@ -155,10 +160,28 @@ impl Books {
         self.hand_out();
     }
 
-    pub(crate) fn note_traps(&mut self, traps: Vec<String>) {
-        self.trap_count += traps.len() as u64;
-        let room = TRAPS_KEPT.saturating_sub(self.traps.len());
-        self.traps.extend(traps.into_iter().take(room));
+    /// Links that are left out. A kind that is new is told at once: it may be no trap, and then there
+    /// is no use in crawling on.
+    pub(crate) fn note_traps(&mut self, traps: Vec<(Trap, String)>) {
+        for (trap, address) in traps {
+            self.trap_count += 1;
+            let kind = (trap.pattern(&address), trap.option());
+            let has_room = self.trap_kinds.len() < TRAPS_KEPT;
+            if let Some(count) = self.trap_kinds.get_mut(&kind) {
+                *count += 1;
+            } else if has_room {
+                let (pattern, option) = &kind;
+                self.live.say(format!(
+                    "trap: links such as {pattern} look as if there were no end, and are left out; \
+                     {option} lets more of them pass"
+                ));
+                self.trap_kinds.insert(kind, 1);
+            }
+            if self.traps.len() < TRAPS_KEPT {
+                // It may be a trap for being as long as a page.
+                self.traps.push(format!("{address:.2100}"));
+            }
+        }
     }
 
     pub(crate) fn media(&mut self, headers: &HeaderMap) -> (Rc<str>, Media) {

@@ -15,7 +15,7 @@ use crate::web::address::{self, NotAPage, Parts};
 use crate::web::links::{Links, Purpose};
 use crate::web::scope::Scope;
 use crate::web::sitemap::Sitemap;
-use crate::web::traps;
+use crate::web::traps::{self, Trap};
 
 /// What decides whether a link counts.
 #[derive(Debug)]
@@ -36,8 +36,18 @@ pub(crate) struct Discovered {
     pub(crate) parts: Vec<PageId>,
     pub(crate) new_links: u32,
     pub(crate) outside: u32,
-    /// Addresses that look as if they had no end.
-    pub(crate) traps: Vec<String>,
+    /// Addresses that look as if they had no end, and why.
+    pub(crate) traps: Vec<(Trap, String)>,
+}
+
+/// Where an address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A page links or redirects to it.
+    Link,
+    /// A sitemap or robots.txt lists it. Lists are written on purpose and have an end, so any number
+    /// in them may look alike.
+    List,
 }
 
 /// Where an address leads.
@@ -73,7 +83,7 @@ impl Rules {
             let target = match base.known(pages, page, link.href) {
                 Some(target) => Target::Page(target),
                 None => match base.resolve(link.href) {
-                    Ok(address) => self.target(pages, &address, &mut found.traps),
+                    Ok(address) => self.target(pages, &address, Source::Link, &mut found.traps),
                     Err(_) => Target::None,
                 },
             };
@@ -92,7 +102,7 @@ impl Rules {
         for (list, purpose) in lists {
             for text in list {
                 let target = match base.resolve(text) {
-                    Ok(address) => self.target(pages, &address, &mut found.traps),
+                    Ok(address) => self.target(pages, &address, Source::List, &mut found.traps),
                     Err(_) => Target::None,
                 };
                 found.add(pages, page, &target, purpose);
@@ -106,7 +116,8 @@ impl Rules {
         &self,
         pages: &mut Pages,
         address: &str,
-        trapped: &mut Vec<String>,
+        source: Source,
+        trapped: &mut Vec<(Trap, String)>,
     ) -> Target {
         if let Some(page) = pages.find(address) {
             let is_counted = self.check_outside || !pages.get(page).is_outside;
@@ -116,12 +127,21 @@ impl Rules {
         if !is_inside && (!self.check_outside || self.scope.excludes(address)) {
             return Target::Outside;
         }
-        let is_endless = pages.queries(address) >= self.traps.queries;
-        if is_endless || self.traps.trap_in(address).is_some() {
-            trapped.push(address.to_owned());
+        if let Some(trap) = self.trap(pages, address, source) {
+            trapped.push((trap, address.to_owned()));
             return Target::Trap;
         }
         Target::Page(pages.add(address, !is_inside).0)
+    }
+
+    fn trap(&self, pages: &Pages, address: &str, source: Source) -> Option<Trap> {
+        let alike = || {
+            if pages.queries(address) >= self.traps.queries {
+                return Some(Trap::ManyQueries);
+            }
+            (pages.numbers(address) >= self.traps.numbers).then_some(Trap::ManyNumbers)
+        };
+        self.traps.trap_in(address).or_else(|| if source == Source::List { None } else { alike() })
     }
 }
 
@@ -312,9 +332,44 @@ mod tests {
         let text = "<a href='/c?1'><a href='/c?2'><a href='/c;s=3'><a href='/c?1'><a href='/c?4'>\
                     <a href='/c'><a href='/d?1'>";
         let (pages, found) = discover(&rules, text);
-        assert_eq!(found.traps, ["http://a.org/c?4"]);
+        assert_eq!(found.traps, [(Trap::ManyQueries, "http://a.org/c?4".to_owned())]);
         let links = names(&pages, &found.links);
         assert_eq!(links[3..], ["http://a.org/c", "http://a.org/d?1"]);
+    }
+
+    /// A calendar with its dates in the path.
+    #[test]
+    fn addresses_that_differ_in_their_numbers_alone_come_to_an_end() {
+        let mut rules = rules();
+        rules.traps.numbers = 3;
+        let text = "<a href=/2024/01/30><a href=/2024/01/31><a href=/2024/02/01><a href=/2024/02/02>\
+                    <a href=/2024/01/31><a href=/2024/02/02/title><a href=/2024/02>";
+        let (mut pages, found) = discover(&rules, text);
+        let trapped = [(Trap::ManyNumbers, "http://a.org/2024/02/02".to_owned())];
+        assert_eq!(found.traps, trapped);
+        let links = names(&pages, &found.links);
+        assert_eq!(links[3..], ["http://a.org/2024/02/02/title", "http://a.org/2024/02"]);
+        // What a sitemap lists has an end.
+        let sitemap = crate::web::sitemap::Sitemap {
+            pages: (3..9).map(|day| format!("http://a.org/2024/02/0{day}")).collect(),
+            ..Default::default()
+        };
+        let found = rules.list(&mut pages, PageId(0), &sitemap);
+        assert_eq!((found.links.len(), found.traps.len()), (6, 0));
+    }
+
+    /// Five thousand dated articles, as blogs name them, are no calendar; neither are as many that
+    /// have nothing but a number.
+    #[test]
+    fn a_large_archive_is_no_trap() {
+        let mut text = String::new();
+        for post in 0..5000 {
+            let (month, day) = (1 + post % 12, 1 + post % 28);
+            text += &format!("<a href=/2024/{month:02}/{day:02}/post-{post}>");
+            text += &format!("<a href=/archive/2024/{post}.html><a href=/p?id={post}>");
+        }
+        let (_, found) = discover(&rules(), &text);
+        assert_eq!((found.links.len(), found.traps.len()), (15_000, 0));
     }
 
     #[test]

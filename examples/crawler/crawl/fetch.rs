@@ -12,7 +12,7 @@ use url::Url;
 use wheelhouse::time::Instant;
 
 use crate::crawl::books::Books;
-use crate::crawl::discover::{Discovered, Target};
+use crate::crawl::discover::{Discovered, Source, Target};
 use crate::crawl::frontier::{Job, Pace};
 use crate::crawl::outcome::{End, Outcome, Redirect, is_redirect};
 use crate::crawl::pages::{PageId, Want};
@@ -89,7 +89,8 @@ impl Crawl {
             let mut traps = Vec::new();
             let named = rules.sitemaps.iter().filter_map(|text| address::from_user(text).ok());
             let pages = named.filter_map(|address| {
-                match self.settings.rules.target(&mut books.pages, &address, &mut traps) {
+                let rules = &self.settings.rules;
+                match rules.target(&mut books.pages, &address, Source::List, &mut traps) {
                     Target::Page(page) if !books.pages.get(page).is_outside => Some(page),
                     _ => None,
                 }
@@ -264,7 +265,8 @@ impl Crawl {
         let mut books = self.books.borrow_mut();
         let books = &mut *books;
         let mut traps = Vec::new();
-        let found = self.settings.rules.target(&mut books.pages, &target, &mut traps);
+        let rules = &self.settings.rules;
+        let found = rules.target(&mut books.pages, &target, Source::Link, &mut traps);
         books.note_traps(traps);
         match found {
             Target::Page(page) => Redirect::To(page),

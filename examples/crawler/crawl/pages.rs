@@ -7,6 +7,7 @@
 //! links to is kept for that, and for the reports.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use indexmap::IndexSet;
 
@@ -68,12 +69,16 @@ pub(crate) struct Pages {
     ready: Vec<PageId>,
     /// How many addresses there are that differ in their query alone.
     queries: HashMap<Box<str>, u32>,
+    /// How many there are that differ in the numbers of their paths alone, by the hash of what they
+    /// share: most of it is the address of one page, and need not be stored once more.
+    numbers: HashMap<u64, u32>,
+    hasher: RandomState,
 }
 
 impl Pages {
     pub(crate) fn new(limits: Limits) -> Pages {
-        let (names, all, ready, queries) = Default::default();
-        Pages { names, all, limits, ready, queries }
+        let (names, all, ready, queries, numbers, hasher) = Default::default();
+        Pages { names, all, limits, ready, queries, numbers, hasher }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -88,6 +93,16 @@ impl Pages {
     pub(crate) fn queries(&self, address: &str) -> u32 {
         let path = traps::before_query(address);
         path.and_then(|path| self.queries.get(path)).copied().unwrap_or_default()
+    }
+
+    /// How many are known that differ from this one in the numbers of their paths alone.
+    pub(crate) fn numbers(&self, address: &str) -> u32 {
+        let pattern = self.pattern(address);
+        pattern.and_then(|pattern| self.numbers.get(&pattern)).copied().unwrap_or_default()
+    }
+
+    fn pattern(&self, address: &str) -> Option<u64> {
+        traps::without_numbers(address).map(|pattern| self.hasher.hash_one(pattern))
     }
 
     pub(crate) fn name(&self, page: PageId) -> &str {
@@ -113,6 +128,9 @@ impl Pages {
                 Some(count) => *count += 1,
                 None => drop(self.queries.insert(path.into(), 1)),
             }
+        }
+        if let Some(pattern) = self.pattern(address) {
+            *self.numbers.entry(pattern).or_default() += 1;
         }
         let (at, _) = self.names.insert_full(address.into());
         self.all.push(Page {

@@ -17,6 +17,7 @@ use crate::settings::Settings;
 /// Links, and pages for each of them, that the report names; the files have all.
 const LINKS_SHOWN: usize = 50;
 const PAGES_SHOWN: usize = 5;
+const KINDS_SHOWN: usize = 5;
 
 /// The summary. As JSON it carries a version, which changes when a field changes its meaning.
 #[derive(Debug, Serialize)]
@@ -46,8 +47,9 @@ pub(crate) struct Summary {
     /// Hosts that asked for it; some of their pages are among the ones left.
     left_alone: Vec<LeftAlone>,
     traps: u64,
-    /// The first hundred of them.
+    /// The first hundred of them, and of what they have in common.
     trap_examples: Vec<String>,
+    trap_kinds: Vec<TrapKind>,
     statuses: BTreeMap<u16, u64>,
     failures: BTreeMap<&'static str, u64>,
     content_types: BTreeMap<String, u64>,
@@ -59,6 +61,15 @@ pub(crate) struct Summary {
 struct LeftAlone {
     host: String,
     seconds: u64,
+}
+
+/// Links that were left out because so many look alike, or for how they look.
+#[derive(Debug, Serialize)]
+struct TrapKind {
+    pattern: String,
+    links: u64,
+    /// What lets them pass.
+    option: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +126,7 @@ impl Summary {
             left_alone: left_alone(books),
             traps: books.trap_count,
             trap_examples: books.traps.clone(),
+            trap_kinds: trap_kinds(books),
             statuses: BTreeMap::new(),
             failures: BTreeMap::new(),
             content_types: BTreeMap::new(),
@@ -231,6 +243,12 @@ impl Summary {
         if self.traps > 0 {
             let say = if self.traps == 1 { "link looks" } else { "links look" };
             row("traps", format!("{} {say} as if there were no end", self.traps));
+            for kind in self.trap_kinds.iter().take(KINDS_SHOWN) {
+                row("", format!("{} x {} ({})", kind.pattern, kind.links, kind.option));
+            }
+            if self.trap_kinds.len() > KINDS_SHOWN {
+                row("", "and more: --json FILE has them".into());
+            }
         }
         if self.truncated > 0 {
             row("cut", format!("{} bodies were too large or broken", self.truncated));
@@ -259,6 +277,7 @@ impl Summary {
             "complete" if self.left > 0 => "complete, but for hosts that want to be left alone",
             "complete" => "complete: nothing is left to ask for",
             "failed" => "before its time: a file could not be written",
+            "complete" if self.traps > 0 => "complete, but for what looks as if it had no end",
             other => other,
         };
         row("ended", ended.to_owned());
@@ -299,6 +318,16 @@ fn left_alone(books: &Books) -> Vec<LeftAlone> {
 
 fn counts<K: std::fmt::Display>(all: &BTreeMap<K, u64>) -> String {
     let parts: Vec<String> = all.iter().map(|(key, count)| format!("{key} x {count}")).collect();
+fn trap_kinds(books: &Books) -> Vec<TrapKind> {
+    let kinds = books.trap_kinds.iter();
+    let kind = |((pattern, option), links): (&(String, &'static str), &u64)| TrapKind {
+        pattern: pattern.clone(),
+        links: *links,
+        option,
+    };
+    kinds.map(kind).collect()
+}
+
     if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
 

@@ -1,10 +1,12 @@
 //! Addresses that no page ever ends: calendars, relative links that pile up, queries that grow.
 //!
-//! Such a site has a page for every address that is made up, so that only the address can tell.
+//! Such a site has a page for every address that is made up, so that only the address can tell: by
+//! its own look, or by how many there are that look like it. The latter are limits that a large
+//! site may reach honestly, so that whoever reaches one is told which.
 
 use crate::web::address::Parts;
 
-/// What an address may look like.
+/// What an address may look like, and how many may look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) length: usize,
@@ -13,12 +15,15 @@ pub(crate) struct Limits {
     pub(crate) repeats: usize,
     /// How many addresses may differ in their query alone: calendars and session ids have no end.
     pub(crate) queries: u32,
+    /// How many may differ in the numbers of their paths alone: calendars without queries.
+    pub(crate) numbers: u32,
 }
 
 impl Default for Limits {
-    /// The length is what old browsers took, the others are what Heritrix has found to serve.
+    /// The length is what old browsers took, segments and repeats are what Heritrix has found to
+    /// serve. The counts are beyond most archives, and an hour's work for a polite crawl.
     fn default() -> Limits {
-        Limits { length: 2083, segments: 20, repeats: 3, queries: 10_000 }
+        Limits { length: 2083, segments: 20, repeats: 3, queries: 10_000, numbers: 10_000 }
     }
 }
 
@@ -27,6 +32,35 @@ pub(crate) enum Trap {
     TooLong,
     TooDeep,
     Repeating,
+    ManyQueries,
+    ManyNumbers,
+}
+
+impl Trap {
+    /// What lets more of them pass.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Trap::TooLong => "--max-url-length",
+            Trap::TooDeep => "--max-segments",
+            Trap::Repeating => "--max-repeats",
+            Trap::ManyQueries => "--max-queries",
+            Trap::ManyNumbers => "--max-numbers",
+        }
+    }
+
+    /// What the addresses in a trap have in common, for people.
+    pub(crate) fn pattern(self, address: &str) -> String {
+        let numbers = || without_numbers(address);
+        match self {
+            Trap::ManyQueries => format!("{}?...", before_query(address).unwrap_or(address)),
+            Trap::ManyNumbers => numbers().unwrap_or_else(|| address.to_owned()),
+            Trap::TooLong | Trap::TooDeep | Trap::Repeating => {
+                let parts = Parts::of(address);
+                let first = parts.path().split('/').find(|segment| !segment.is_empty());
+                format!("{}/{:.40}/...", parts.origin, first.unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl Limits {
@@ -54,6 +88,27 @@ pub(crate) fn before_query(address: &str) -> Option<&str> {
     address.find(['?', ';']).map(|at| &address[..at])
 }
 
+/// An address with `N` in place of each number after its host, if its path has any.
+pub(crate) fn without_numbers(address: &str) -> Option<String> {
+    let parts = Parts::of(address);
+    if !parts.path().contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut pattern = String::with_capacity(address.len());
+    pattern.push_str(parts.origin);
+    let mut was_digit = false;
+    for c in parts.target.chars() {
+        let is_digit = c.is_ascii_digit();
+        if !is_digit {
+            pattern.push(c);
+        } else if !was_digit {
+            pattern.push('N');
+        }
+        was_digit = is_digit;
+    }
+    Some(pattern)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +129,29 @@ mod tests {
         assert_eq!(trap("http://a.org/x/y/x/y/x/y/x"), Some(Trap::Repeating));
         assert_eq!(trap("http://a.org/2024/01/01/01?a=/x/x/x/x/x"), None);
         assert_eq!(trap("http://a.org//////"), None);
+    }
+
+    #[test]
+    fn what_differs_in_numbers_alone_has_one_pattern() {
+        let pattern = |address: &str| without_numbers(address).unwrap_or_default();
+        let calendar = "http://10.0.0.1:8000/cal/N/N/next";
+        assert_eq!(pattern("http://10.0.0.1:8000/cal/2024/01/next"), calendar);
+        assert_eq!(pattern("http://10.0.0.1:8000/cal/1999/12/next"), calendar);
+        // A query with the same date in it makes no other pattern, and a title does.
+        assert_eq!(pattern("http://a.org/7?day=2024-01-02"), "http://a.org/N?day=N-N-N");
+        assert_eq!(pattern("http://a.org/2024/01/é-title"), "http://a.org/N/N/é-title");
+        // Those that differ in their query alone are counted as such.
+        assert_eq!(without_numbers("http://127.0.0.1/list?page=2"), None);
+    }
+
+    #[test]
+    fn a_trap_is_told_by_what_its_addresses_share() {
+        let long = format!("http://a.org/{}", "x".repeat(3000));
+        assert_eq!(Trap::TooLong.pattern(&long), format!("http://a.org/{}/...", "x".repeat(40)));
+        assert_eq!(Trap::TooLong.pattern("http://a.org/?q"), "http://a.org//...");
+        assert_eq!(Trap::Repeating.pattern("http://a.org/x/y/x/y"), "http://a.org/x/...");
+        assert_eq!(Trap::ManyQueries.pattern("http://a.org/c?4"), "http://a.org/c?...");
+        assert_eq!(Trap::ManyQueries.pattern("http://a.org/c;s=4"), "http://a.org/c?...");
+        assert_eq!(Trap::ManyNumbers.pattern("http://a.org/c/4"), "http://a.org/c/N");
     }
 }
