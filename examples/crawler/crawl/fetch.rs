@@ -20,6 +20,7 @@ use crate::crawl::read::{self, Reading};
 use crate::crawl::retry;
 use crate::crawl::robots_cache::{RobotsCache, Verdict};
 use crate::http::client::{Answer, Client};
+use crate::http::decode::Stop;
 use crate::http::failure::{Class, Failure};
 use crate::out::warc::Warc;
 use crate::progress::Live;
@@ -230,6 +231,9 @@ impl Crawl {
         let settings = &self.settings;
         let limit = if is_list { settings.client.largest_body } else { settings.max_parse };
         let reading = read::read(answer.body, media, is_sitemap, limit).await;
+        if reading.is_cut {
+            outcome.cut.get_or_insert(Stop::TooLarge);
+        }
         outcome.charset = reading.encoding.map_or("", |encoding| encoding.name());
         if !is_nofollow || self.settings.rules.ignore_nofollow {
             self.follow(job.page, reading, outcome);

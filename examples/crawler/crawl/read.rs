@@ -19,6 +19,8 @@ pub(crate) struct Reading {
     pub(crate) encoding: Option<&'static Encoding>,
     pub(crate) links: Option<Links>,
     pub(crate) sitemap: Option<Sitemap>,
+    /// Not all of it was looked at.
+    pub(crate) is_cut: bool,
 }
 
 /// Reads the first `limit` bytes.
@@ -33,7 +35,10 @@ pub(crate) async fn read(body: Vec<u8>, media: Media, is_sitemap: bool, limit: u
 
 fn read_now(body: &[u8], media: &Media, is_sitemap: bool, limit: usize) -> Reading {
     let unpacked = is_sitemap.then(|| gunzip(body, limit)).flatten();
-    let body = unpacked.as_deref().unwrap_or(&body[..body.len().min(limit)]);
+    let (body, mut is_cut) = match &unpacked {
+        Some((body, is_whole)) => (body.as_slice(), !is_whole),
+        None => (&body[..body.len().min(limit)], body.len() > limit),
+    };
     let kind = media.kind(body);
     let (text, encoding) = match kind {
         Kind::Other if !is_sitemap => return Reading::default(),
@@ -42,17 +47,19 @@ fn read_now(body: &[u8], media: &Media, is_sitemap: bool, limit: usize) -> Readi
     let is_list = is_sitemap || kind == Kind::Xml;
     let sitemap = is_list.then(|| Sitemap::parse(&text)).flatten();
     let links = (sitemap.is_none() && kind != Kind::Text).then(|| Links::of(&text, media.is_xml()));
-    Reading { encoding: Some(encoding), links, sitemap }
+    is_cut |= sitemap.as_ref().is_some_and(|list| list.is_cut);
+    is_cut |= links.as_ref().is_some_and(|links| links.is_cut);
+    Reading { encoding: Some(encoding), links, sitemap, is_cut }
 }
 
-/// Sitemaps may be files that are packed, whatever the headers say.
-fn gunzip(body: &[u8], limit: usize) -> Option<Vec<u8>> {
+/// Sitemaps may be files that are packed, whatever the headers say. Also tells whether all came out.
+fn gunzip(body: &[u8], limit: usize) -> Option<(Vec<u8>, bool)> {
     if !body.starts_with(b"\x1f\x8b") {
         return None;
     }
     let mut decoder = Decoder::new(Some("gzip"), limit).ok()?;
-    let _ = decoder.push(body).and_then(|()| decoder.finish());
-    Some(decoder.into_kept())
+    let unpacked = decoder.push(body).and_then(|()| decoder.finish());
+    Some((decoder.into_kept(), unpacked.is_ok()))
 }
 
 #[cfg(test)]
@@ -92,8 +99,9 @@ mod tests {
     #[test]
     fn only_the_head_of_a_large_page_is_read() {
         let body = [vec![b' '; 990], b"<a href=/x><a href=/y>".to_vec()].concat();
-        let links = reading(&body, "text/html", false).links.unwrap();
-        assert_eq!(links.iter().count(), 0, "the tag was cut off");
+        let cut = reading(&body, "text/html", false);
+        assert_eq!(cut.links.unwrap().iter().count(), 0, "the tag was cut off");
+        assert!(cut.is_cut && !reading(&body[..1000], "text/html", false).is_cut);
     }
 
     #[test]

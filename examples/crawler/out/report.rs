@@ -251,7 +251,9 @@ impl Summary {
             }
         }
         if self.truncated > 0 {
-            row("cut", format!("{} bodies were too large or broken", self.truncated));
+            let bodies = if self.truncated == 1 { "body was" } else { "bodies were" };
+            let why = "too large or broken, and read in part (--max-body, --max-parse)";
+            row("cut", format!("{} {bodies} {why}", self.truncated));
         }
         for LeftAlone { host, seconds } in &self.left_alone {
             row("left alone", format!("{host}, which wants no request for {seconds} s"));
@@ -275,9 +277,9 @@ impl Summary {
         row("cost", cpu);
         let ended = match self.ended {
             "complete" if self.left > 0 => "complete, but for hosts that want to be left alone",
+            "complete" if self.traps > 0 => "complete, but for what looks as if it had no end",
             "complete" => "complete: nothing is left to ask for",
             "failed" => "before its time: a file could not be written",
-            "complete" if self.traps > 0 => "complete, but for what looks as if it had no end",
             other => other,
         };
         row("ended", ended.to_owned());
@@ -316,8 +318,6 @@ fn left_alone(books: &Books) -> Vec<LeftAlone> {
     hosts.map(|(host, wish)| LeftAlone { host: host.clone(), seconds: wish.as_secs() }).collect()
 }
 
-fn counts<K: std::fmt::Display>(all: &BTreeMap<K, u64>) -> String {
-    let parts: Vec<String> = all.iter().map(|(key, count)| format!("{key} x {count}")).collect();
 fn trap_kinds(books: &Books) -> Vec<TrapKind> {
     let kinds = books.trap_kinds.iter();
     let kind = |((pattern, option), links): (&(String, &'static str), &u64)| TrapKind {
@@ -328,6 +328,8 @@ fn trap_kinds(books: &Books) -> Vec<TrapKind> {
     kinds.map(kind).collect()
 }
 
+fn counts<K: std::fmt::Display>(all: &BTreeMap<K, u64>) -> String {
+    let parts: Vec<String> = all.iter().map(|(key, count)| format!("{key} x {count}")).collect();
     if parts.is_empty() { "none".into() } else { parts.join(", ") }
 }
 

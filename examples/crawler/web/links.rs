@@ -32,6 +32,8 @@ pub(crate) struct Links {
     base: Option<Range<usize>>,
     /// `<meta name=robots content=nofollow>`.
     pub(crate) is_nofollow: bool,
+    /// There were more than are kept.
+    pub(crate) is_cut: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,8 @@ impl Links {
             let range = self.keep(href);
             let (start, end) = (range.start as u32, range.end as u32);
             self.marks.push(Mark { start, end, purpose, is_nofollow });
+        } else {
+            self.is_cut = true;
         }
     }
 }
@@ -368,7 +372,8 @@ mod tests {
 
     #[test]
     fn a_page_of_nothing_but_links_is_cut_off() {
-        let text = "<a href=x>".repeat(MOST + 10);
-        assert_eq!(Links::of(&text, false).iter().count(), MOST);
+        let links = |count| Links::of(&"<a href=x>".repeat(count), false);
+        assert_eq!((links(MOST).iter().count(), links(MOST).is_cut), (MOST, false));
+        assert_eq!((links(MOST + 1).iter().count(), links(MOST + 1).is_cut), (MOST, true));
     }
 }

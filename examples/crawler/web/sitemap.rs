@@ -11,6 +11,8 @@ pub(crate) struct Sitemap {
     pub(crate) pages: Vec<String>,
     /// Further sitemaps.
     pub(crate) sitemaps: Vec<String>,
+    /// It listed more than are kept.
+    pub(crate) is_cut: bool,
 }
 
 impl Sitemap {
@@ -66,10 +68,15 @@ impl Sitemap {
     }
 
     fn add(&mut self, location: &str, is_index: bool) {
-        if !location.is_empty() && self.pages.len() + self.sitemaps.len() < MOST {
-            let list = if is_index { &mut self.sitemaps } else { &mut self.pages };
-            list.push(location.to_owned());
+        if location.is_empty() {
+            return;
         }
+        if self.pages.len() + self.sitemaps.len() == MOST {
+            self.is_cut = true;
+            return;
+        }
+        let list = if is_index { &mut self.sitemaps } else { &mut self.pages };
+        list.push(location.to_owned());
     }
 }
 
@@ -128,6 +135,9 @@ mod tests {
         let text = "<urlset><url><loc>http://a.org/1</loc></url><url><loc>http://a.org/2";
         assert_eq!(Sitemap::parse(text).unwrap().pages, ["http://a.org/1"]);
         let many = "http://a.org/x\n".repeat(MOST + 5);
-        assert_eq!(Sitemap::parse(&many).unwrap().pages.len(), MOST);
+        let found = Sitemap::parse(&many).unwrap();
+        assert_eq!((found.pages.len(), found.is_cut), (MOST, true));
+        let all = Sitemap::parse(&"http://a.org/x\n".repeat(MOST)).unwrap();
+        assert_eq!((all.pages.len(), all.is_cut), (MOST, false));
     }
 }
