@@ -2,7 +2,8 @@
 //!
 //! A line is in the file before the next request begins, and the file is only ever appended to. So
 //! whatever kills the program, what was finished stays finished, and what is lost is at most a torn
-//! last line, whose page is asked for again. `--resume` reads the lines back into the same tables
+//! last line, whose page is asked for again. If the machine itself goes down, what was written since
+//! the last [`Journal::syncing`] may be lost too, and zeros may stand in its place. `--resume` reads the lines back into the same tables
 //! by the same rules by which they were made. The lines are JSON, to be read by people too.
 //!
 //! Addresses stand in the file once, with a number; what pages link to is told by numbers.
@@ -10,6 +11,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,7 @@ pub(crate) struct Identity {
 
 pub(crate) struct Journal {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// Pages below this number are in the file.
     written: usize,
     buffer: Vec<u8>,
@@ -109,6 +111,8 @@ pub(crate) struct Journal {
     length: u64,
     /// A line could not be written: none may come after the gap.
     is_broken: bool,
+    /// Something was written since [`Journal::syncing`] was asked.
+    is_dirty: bool,
 }
 
 impl Journal {
@@ -161,7 +165,23 @@ impl Journal {
             Err(std::fs::TryLockError::Error(error)) => return Err(problem(path, &error)),
         }
         let path = path.to_owned();
-        Ok(Journal { path, file, written: 0, buffer: Vec::new(), length: 0, is_broken: false })
+        Ok(Journal {
+            path,
+            file: Arc::new(file),
+            written: 0,
+            buffer: Vec::new(),
+            length: 0,
+            is_broken: false,
+            is_dirty: false,
+        })
+    }
+
+    /// Work for a thread that takes its time, after which what is written by now is on the disk; none
+    /// if nothing was written since the last call. The error is for the user's eyes.
+    pub(crate) fn syncing(&mut self) -> Option<impl FnOnce() -> Result<(), String> + Send + use<>> {
+        let (file, path) = (self.file.clone(), self.path.clone());
+        let sync = move || sync_data(&file).map_err(|error| problem(&path, &error));
+        std::mem::take(&mut self.is_dirty).then_some(sync)
     }
 
     fn begin(&mut self, identity: &Identity) -> Result<(), String> {
@@ -210,8 +230,9 @@ impl Journal {
             // What was told first is the reason.
             return Ok(());
         }
-        let result = self.file.write_all(&lines);
+        let result = (&*self.file).write_all(&lines);
         if result.is_ok() {
+            self.is_dirty = true;
             self.length += lines.len() as u64;
         } else {
             // A disk that is full may have taken the half of a line.
@@ -223,18 +244,19 @@ impl Journal {
         result.map_err(|error| problem(&self.path, &error))
     }
 
-    /// `None` if the file is empty. A torn last line is cut off.
+    /// `None` if the file is empty. A torn last line is cut off, and so is what comes after zeros,
+    /// which a machine leaves that went down before all was on its disk.
     fn replay(&mut self, identity: &Identity, pages: &mut Pages) -> Result<Option<usize>, String> {
         let path = self.path.clone();
         let failed = |error| problem(&path, &error);
-        self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        let mut reader = BufReader::new(&self.file);
+        (&*self.file).seek(SeekFrom::Start(0)).map_err(failed)?;
+        let mut reader = BufReader::new(&*self.file);
         let (mut whole, mut number, mut done) = (0_u64, 0_usize, None);
         let mut line = Vec::new();
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line).map_err(failed)?;
-            if read == 0 || line.last() != Some(&b'\n') {
+            if read == 0 || line.last() != Some(&b'\n') || line.contains(&0) {
                 break;
             }
             whole += read as u64;
@@ -302,6 +324,14 @@ fn add_url(
         pages.begin_at(page, Want::Sitemap);
     }
     Ok(())
+}
+
+/// Waits until what was written is on the disk. Pipes and the like have none.
+pub(crate) fn sync_data(file: &File) -> std::io::Result<()> {
+    match file.sync_data() {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    }
 }
 
 fn problem(path: &Path, error: &std::io::Error) -> String {

@@ -114,6 +114,46 @@ fn a_journal_may_be_torn_anywhere() {
     }
 }
 
+/// What a power cut may leave: a hole of zeros where a page of the file did not reach the disk, before
+/// others that did.
+#[test]
+fn what_stands_after_zeros_does_not_count() {
+    let scratch = Scratch::new("zeros");
+    drop(written(&scratch.0, 4));
+    let whole = fs::read(&scratch.0).unwrap();
+    let is_line = |at: &usize| whole[*at..].starts_with(b"{\"is\":\"done\"");
+    let lines: Vec<usize> = (0..whole.len()).filter(is_line).collect();
+    // In the middle of the second, and over the begin of the third; and nothing but zeros at the end.
+    for (hole, done) in [
+        (lines[1] + 5..lines[1] + 9, 1),
+        (lines[2]..lines[2] + 3, 2),
+        (lines[1] + 5..lines[2] + 5, 1),
+        (whole.len()..whole.len() + 4096, 4),
+    ] {
+        let mut holed = whole.clone();
+        holed.resize(hole.end.max(whole.len()), 0);
+        holed[hole.clone()].fill(0);
+        fs::write(&scratch.0, &holed).unwrap();
+        let (journal, found) = Journal::resume(&scratch.0, &identity(), &mut pages()).unwrap();
+        assert_eq!(found, done, "{hole:?}");
+        drop(journal);
+        let kept = fs::read(&scratch.0).unwrap();
+        assert!(whole.starts_with(&kept) && kept.ends_with(b"\n"), "{hole:?}");
+    }
+}
+
+#[test]
+fn what_was_written_is_to_be_synced_once() {
+    let scratch = Scratch::new("sync");
+    let mut journal = Journal::create(&scratch.0, &identity()).unwrap();
+    journal.syncing().unwrap()().unwrap();
+    assert!(journal.syncing().is_none());
+    let mut pages = pages();
+    begin_at(&mut pages, "http://a/");
+    journal.write(&pages, PageId(0), &Outcome::default()).unwrap();
+    assert!(journal.syncing().is_some());
+}
+
 #[test]
 fn a_journal_has_one_writer() {
     let scratch = Scratch::new("lock");

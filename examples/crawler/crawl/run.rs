@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use wheelhouse::signal::{Signal, SignalKind, signal};
 use wheelhouse::task::{JoinError, JoinSet};
-use wheelhouse::time::{Instant, sleep_until};
-use wheelhouse::{EventLoop, select};
+use wheelhouse::time::{Instant, sleep, sleep_until};
+use wheelhouse::{EventLoop, select, spawn_blocking};
 
 use crate::crawl::fetch::{Crawl, fetch};
 use crate::crawl::frontier::Next;
+use crate::crawl::journal::Journal;
+use crate::out::warc::Warc;
 
 /// Why it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub(crate) struct Course {
     pub(crate) problem: Option<String>,
 }
 
+/// What was finished is on the disk after this time, and what the disk takes.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
 /// Runs until the end. An interrupt gives up what is under way: those pages are asked for again
 /// when the crawl is resumed. The error is for the user's eyes.
 pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
@@ -42,6 +47,7 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
     let mut signals = Signals::listen()?;
     let mut jobs: JoinSet<()> = JoinSet::new();
     let mut limit_reached = false;
+    let mut syncing = std::pin::pin!(keep_on_disk(crawl));
     let ended = loop {
         if crawl.books.borrow().problem.is_some() {
             break Ended::Failed;
@@ -68,6 +74,7 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
                 }
             },
             () = wait => {},
+            () = &mut syncing => {},
         }
         if end.is_some_and(|end| Instant::now() >= end) {
             break Ended::TimeLimit;
@@ -78,6 +85,7 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
     }
     let given_up = jobs.len();
     jobs.shutdown().await;
+    sync(crawl).await;
     // The last job may have met it.
     let problem = crawl.books.borrow_mut().problem.take();
     let ended = if problem.is_some() { Ended::Failed } else { ended };
@@ -87,6 +95,33 @@ pub(crate) async fn run(crawl: &Rc<Crawl>) -> Result<Course, String> {
 /// A job that panicked is a fault of this program, and its page would be lost.
 fn check(done: Result<(), JoinError>) -> Result<(), String> {
     done.map_err(|error| format!("a job ended badly: {error}"))
+}
+
+/// Brings what the journal says to the disk, now and then, until that fails.
+async fn keep_on_disk(crawl: &Crawl) {
+    if crawl.settings.journal.is_none() {
+        return std::future::pending().await;
+    }
+    while crawl.books.borrow().problem.is_none() {
+        sleep(SYNC_EVERY).await;
+        sync(crawl).await;
+    }
+}
+
+/// On a thread, since a disk takes its time. The archive comes first: what the journal calls done
+/// should be in it.
+async fn sync(crawl: &Crawl) {
+    let journal = crawl.books.borrow_mut().journal.as_mut().and_then(Journal::syncing);
+    let Some(journal) = journal else { return };
+    let archive = crawl.warc.as_ref().map(Warc::syncing);
+    let work = spawn_blocking(move || {
+        archive.map_or(Ok(()), |archive| archive())?;
+        journal()
+    });
+    // The work is given up only if the loop ends.
+    if let Err(problem) = work.await.unwrap_or(Ok(())) {
+        crawl.books.borrow_mut().problem.get_or_insert(problem);
+    }
 }
 
 /// Begins what may begin now; when to look again, if waiting is of any use.

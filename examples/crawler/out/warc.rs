@@ -17,6 +17,7 @@ use hyper::Version;
 use hyper::header::HeaderMap;
 use wheelhouse::spawn_blocking;
 
+use crate::crawl::journal::sync_data;
 use crate::crawl::retry::Chance;
 use crate::http::client::Answer;
 use crate::out::date::rfc3339;
@@ -95,6 +96,18 @@ impl Warc {
             Ok(written) => written.map_err(|error| problem(&self.path, &error)),
             // The loop is ending.
             Err(_) => Ok(()),
+        }
+    }
+
+    /// Work for a thread that takes its time, after which what is written by now is on the disk. The
+    /// error is for the user's eyes.
+    pub(crate) fn syncing(&self) -> impl FnOnce() -> Result<(), String> + Send + use<> {
+        let (file, path) = (self.file.clone(), self.path.clone());
+        move || {
+            // A file of its own, so that nobody waits for the disk to write.
+            let shared = file.lock().unwrap_or_else(PoisonError::into_inner).try_clone();
+            let synced = shared.and_then(|file| sync_data(&file));
+            synced.map_err(|error| problem(&path, &error))
         }
     }
 
