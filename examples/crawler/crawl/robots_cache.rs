@@ -167,3 +167,75 @@ impl Verdict {
         Verdict { failure: Some(failure), ..verdict }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wheelhouse::net::TcpListener;
+    use wheelhouse::time::{advance, pause};
+    use wheelhouse::{Clock, EventLoop, spawn};
+
+    use super::*;
+    use crate::http::client::ClientSettings;
+    use crate::http::connect::Connector;
+    use crate::http::pool::Pool;
+    use crate::http::tls::Tls;
+
+    fn client() -> Client {
+        let timeout = Duration::from_secs(30);
+        let settings = ClientSettings {
+            headers: Default::default(),
+            own_headers: Default::default(),
+            own_origins: Vec::new(),
+            timeout,
+            largest_body: 1 << 20,
+            keep_payload: false,
+        };
+        Client::new(Pool::new(Connector::new(timeout, Tls::new(None).unwrap())), settings)
+    }
+
+    fn cache() -> RobotsCache {
+        let backoff = Duration::from_secs(1);
+        let (token, local_backoff) = ("x".into(), backoff);
+        let settings =
+            RobotsSettings { is_ignored: false, token, retries: 0, backoff, local_backoff };
+        RobotsCache::new(settings)
+    }
+
+    /// Says something else each time: `/1` is forbidden, then `/2`, and so on.
+    async fn serve(listener: TcpListener) {
+        for time in 1.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut chunk = [0; 1024];
+            stream.read(&mut chunk).await.unwrap();
+            let text = format!(
+                "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nUser-agent: *\nDisallow: /{time}\n"
+            );
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    }
+
+    /// RFC 9309, 2.4.
+    #[test]
+    fn what_robots_txt_says_is_forgotten_after_a_day() {
+        let event_loop = EventLoop::builder().clock(Clock::Virtual { settle: None });
+        event_loop.build().unwrap().block_on(async {
+            pause();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let origin = format!("http://{}/", listener.local_addr().unwrap());
+            let server = spawn(serve(listener));
+            let (client, cache, parts) = (client(), cache(), Parts::of(&origin));
+            let said = async || {
+                let (verdict, is_new) = cache.verdict(&client, &parts).await;
+                (1..9).find(|time| !verdict.access.allows(&format!("/{time}"))).zip(Some(is_new))
+            };
+            assert_eq!(said().await, Some((1, true)));
+            assert_eq!(said().await, Some((1, false)));
+            advance(LIVES - Duration::from_secs(1)).await;
+            assert_eq!(said().await, Some((1, false)));
+            advance(Duration::from_secs(2)).await;
+            assert_eq!(said().await, Some((2, true)));
+            assert_eq!(said().await, Some((2, false)));
+            server.abort();
+        });
+    }
+}

@@ -78,8 +78,8 @@ impl Failure {
         Failure::new(class, with_causes(error))
     }
 
-    /// A name that is not there today is not there in a second, and a certificate does not mend
-    /// itself; the rest may pass.
+    /// A certificate does not mend itself. The rest may pass, names too: that a name server is busy
+    /// is not told apart from its not knowing the name.
     pub(crate) fn may_pass(&self) -> bool {
         !matches!(self.class, Class::Tls)
     }

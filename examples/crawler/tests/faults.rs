@@ -251,3 +251,21 @@ fn robots_txt_is_looked_for_where_it_redirects_to() {
     };
     assert_eq!((hops(5), hops(6)), (0, 1), "five redirects are followed, more may be given up");
 }
+
+/// RFC 9309, 2.3.1.2: also where they lead to another authority, whose rules then hold for the first.
+#[test]
+fn robots_txt_may_redirect_to_another_host() {
+    let other = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/common.txt" => Act::Send(answer("200 OK", "", "User-agent: *\nDisallow: /private")),
+        _ => missing(),
+    });
+    let to = format!("{}/common.txt", other.url);
+    let site = Fixture::start(move |asked: &Asked| match &*asked.target {
+        "/robots.txt" => redirect(307, &to),
+        "/" => links(&["/private", "/open"]),
+        _ => html(""),
+    });
+    site.crawl("/", &["--per-host", "1"]);
+    assert_eq!(site.asked(), ["GET /", "GET /open"]);
+    assert_eq!(other.asked(), ["GET /common.txt"]);
+}
