@@ -1,10 +1,13 @@
 //! The command line: options, their defaults, the help.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, USER_AGENT,
+};
 use regex::Regex;
 
 use crate::crawl::discover::Rules;
@@ -14,6 +17,7 @@ use crate::http::client::ClientSettings;
 use crate::http::decode::ACCEPTED;
 use crate::settings::{Files, Settings, Talk};
 use crate::web::address::{self, Parts};
+use crate::web::robots;
 use crate::web::scope::{Reach, Scope};
 use crate::web::traps;
 
@@ -35,10 +39,6 @@ It is polite unless told otherwise: robots.txt and its Crawl-delay are obeyed, a
 requests at once, a quarter of a second apart, and fewer when it answers slowly. Hosts on this
 machine (localhost, 127.0.0.1, ::1) get sixteen at once and no delay.
 
-Exit code: 0 all links are sound, 1 it could not run or write, 2 there are broken links (or the
-command line is wrong), 130 it was interrupted; the report is written all the same.
-
-Examples:
 A crawl with a journal can be killed at any moment, and --resume asks for nothing twice but what was
 under way. It is brought to the disk each second: that is what a power cut may cost.
 
@@ -46,6 +46,10 @@ Links that look as if there were no end are left out: long or deep addresses, an
 that differ in their query or their numbers alone. They are told when they are met and in the
 report, with the option that lets more pass. What a sitemap lists may look alike as it likes.
 
+Exit code: 0 all links are sound, 1 it could not run or write, 2 there are broken links (or the
+command line is wrong), 130 it was interrupted; the report is written all the same.
+
+Examples:
   wheelhouse-crawler                                        the built-in site
   wheelhouse-crawler http://localhost:8000/                 is my site sound before I publish it?
   wheelhouse-crawler https://example.org/ --max-depth 2 --contact me@example.org
@@ -97,9 +101,10 @@ pub(crate) struct Args {
     max_depth: Option<u32>,
     /// Addresses to ask for
     #[arg(long, value_name = "N", help_heading = "Limits")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     max_pages: Option<u64>,
     /// End after this time
-    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits")]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = "Limits")]
     max_time: Option<Duration>,
     /// Redirects to follow from a link
     #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Limits")]
@@ -124,14 +129,14 @@ pub(crate) struct Args {
     /// Addresses that differ in their query alone; more are a trap
     #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Limits")]
     max_queries: u32,
+    /// Addresses that differ in the numbers of their paths alone, as in a calendar; more are a trap
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Limits")]
+    max_numbers: u32,
 
     /// Requests at once, to all hosts
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Pace")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
-    /// Addresses that differ in the numbers of their paths alone, as in a calendar; more are a trap
-    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Limits")]
-    max_numbers: u32,
     /// Requests at once, to one host [default: 2; on this machine 16]
     #[arg(long, value_name = "N", help_heading = "Pace")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
@@ -170,7 +175,7 @@ pub(crate) struct Args {
     /// Sent to the hosts of the roots, such as 'Authorization: Bearer ...' (may be repeated)
     #[arg(long, value_name = "NAME: VALUE", help_heading = "Requests")]
     header: Vec<String>,
-    /// Who crawls: its first word, up to a slash, is also the name looked for in robots.txt
+    /// Who crawls: the letters that it begins with are also the name looked for in robots.txt
     #[arg(long, value_name = "TEXT", help_heading = "Requests")]
     user_agent: Option<String>,
     /// How to reach whoever crawls, as an address or a mail address; goes into the user agent
@@ -253,7 +258,13 @@ impl Args {
         self.check_files()?;
         let talk = self.talk();
         let user_agent = self.user_agent();
-        let token = user_agent.split(['/', ' ']).next().unwrap_or(NAME).to_owned();
+        let token = robots::token_in(&user_agent).to_owned();
+        if token.is_empty() {
+            return Err(format!(
+                "`--user-agent {user_agent}`: it must begin with a name of letters, `-` and `_`, by \
+                 which robots.txt may know it"
+            ));
+        }
         let manners = |at_once: u16, delay, is_adaptive: bool| Manners {
             at_once: usize::from(self.per_host.unwrap_or(at_once)),
             delay: self.delay.unwrap_or(delay),
@@ -308,6 +319,7 @@ impl Args {
                     segments: self.max_segments,
                     repeats: self.max_repeats,
                     queries: self.max_queries,
+                    numbers: self.max_numbers,
                 },
                 check_outside: self.check_outside,
                 check_parts: !self.no_parts,
@@ -319,7 +331,6 @@ impl Args {
 
     fn talk(&self) -> Talk {
         match (self.quiet, self.verbose) {
-                    numbers: self.max_numbers,
             (true, _) => Talk::Quiet,
             (false, true) => Talk::Verbose,
             (false, false) => Talk::Normal,
@@ -347,7 +358,7 @@ impl Args {
             ("--graph", &self.graph, &["svg", "html"]),
             ("--timeline", &self.timeline, &["svg", "html", "json"]),
         ];
-        let mut named: Vec<(&str, &Path)> = Vec::new();
+        let mut named: Vec<(&str, PathBuf)> = Vec::new();
         for (option, path, endings) in files {
             let Some(path) = path.as_deref() else { continue };
             let has =
@@ -360,13 +371,15 @@ impl Args {
                 ));
             }
             let is_shared = !path.starts_with("/dev");
-            if let Some((other, _)) = named.iter().find(|(_, it)| is_shared && *it == path) {
+            // `x` and `./x` are one; links are not looked through.
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            if let Some((other, _)) = named.iter().find(|(_, it)| is_shared && *it == whole) {
                 return Err(format!(
                     "`{other}` and `{option}` name the same file `{}`",
                     path.display()
                 ));
             }
-            named.push((option, path));
+            named.push((option, whole));
         }
         Ok(())
     }
@@ -408,6 +421,11 @@ fn own_headers(texts: &[String]) -> Result<HeaderMap, String> {
         let (name, value) = text.split_once(':').ok_or_else(problem)?;
         let name = HeaderName::try_from(name.trim()).map_err(|_| problem())?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| problem())?;
+        if [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) {
+            return Err(format!(
+                "`--header {text}`: that one is ours, it follows from the address"
+            ));
+        }
         headers.insert(name, value);
     }
     Ok(headers)

@@ -42,6 +42,7 @@ fn who_crawls_is_said() {
     let (text, _) = agent("--contact me@example.org");
     assert!(text.starts_with("wheelhouse-crawler/") && text.ends_with(" (+me@example.org)"));
     assert_eq!(agent("--user-agent mybot/2.0"), ("mybot/2.0".into(), "mybot".into()));
+    assert_eq!(agent("--user-agent my2bot"), ("my2bot".into(), "my".into()));
     let own = Args::parse_from(["crawler", "http://a/", "--header", "Accept: x/y"]);
     assert_eq!(own.into_settings().unwrap().client.own_headers[ACCEPT], "x/y");
 }
@@ -60,6 +61,10 @@ fn a_wrong_line_is_answered_with_what_to_do() {
     says("http://a/ --resume", "--journal");
     says("http://a/ --reach all", "host, domain, prefix");
     says("http://a/ --header nonsense", "say NAME: VALUE");
+    says("http://a/ --header Host:b", "that one is ours");
+    says("http://a/ --user-agent 360bot/1.0", "must begin with a name");
+    says("http://a/ --max-pages 0", "0 is not in");
+    says("http://a/ --max-time 0", "no time");
     says("http://a/ --demo", "cannot be used with");
     says("http://a/ --quiet --verbose", "cannot be used with");
     says("http://a/ --max-dept 3", "--max-depth");
@@ -68,6 +73,7 @@ fn a_wrong_line_is_answered_with_what_to_do() {
     says("http://a/ --graph x.png", "must end in .svg or .html");
     says("http://a/ --timeline x", "must end in .svg or .html or .json");
     says("http://a/ --csv x --journal x", "`--journal` and `--csv` name the same file `x`");
+    says("http://a/ --csv ./x --journal x", "`--journal` and `--csv` name the same file `./x`");
 }
 
 #[test]

@@ -79,6 +79,14 @@ pub(crate) fn from_user(text: &str) -> Result<String, String> {
         url::ParseError::RelativeUrlWithoutBase => format!("`{text}` is no address: {advice}"),
         error => format!("`{text}` is no address ({error}): {advice}"),
     })?;
+    if has_userinfo(&url) {
+        // The password stays out of the terminal.
+        return Err(format!(
+            "the address of {} has a name or password in it, which is not sent: say \
+             --header 'Authorization: Basic ...'",
+            url.host_str().unwrap_or_default()
+        ));
+    }
     canonical(url).map_err(|_| format!("`{text}`: `http` and `https` are crawled; {advice}"))
 }
 
@@ -110,7 +118,7 @@ pub(crate) fn canonical(mut url: Url) -> Result<String, NotAPage> {
         return Err(NotAPage::OtherScheme);
     }
     url.set_fragment(None);
-    if !url.username().is_empty() || url.password().is_some() {
+    if has_userinfo(&url) {
         let _ = url.set_username("");
         let _ = url.set_password(None);
     }
@@ -119,6 +127,10 @@ pub(crate) fn canonical(mut url: Url) -> Result<String, NotAPage> {
     }
     let text = String::from(url);
     Ok(if text.contains('%') { with_plain_escapes(&text) } else { text })
+}
+
+fn has_userinfo(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Escapes in upper case, and none for letters, digits, `-`, `.`, `_` and `~`.
@@ -178,7 +190,6 @@ mod tests {
                 "http://example.org/a/../",
                 "http://example.org/./%2e/",
                 "http:\\\\example.org\\",
-                "http://user:secret@example.org/",
             ],
             "http://example.org/",
         );
@@ -214,6 +225,7 @@ mod tests {
         leads("//b.org/z", "http://b.org/z");
         leads(" \n/trim\t med ", "http://a.org/trim%20med");
         leads("", "http://a.org/dir/page.html?q");
+        leads("http://user:secret@b.org/", "http://b.org/");
         assert_eq!(on(base, "mailto:a@b.org"), Err(NotAPage::OtherScheme));
         assert_eq!(on(base, "javascript:void(0)"), Err(NotAPage::OtherScheme));
         assert_eq!(on(base, "ftp://example.com"), Err(NotAPage::OtherScheme));
@@ -253,5 +265,7 @@ mod tests {
             let problem = from_user(wrong).unwrap_err();
             assert!(problem.contains("say http:// or https://"), "`{wrong}` gave `{problem}`");
         }
+        let problem = from_user("https://user:secret@example.org/").unwrap_err();
+        assert!(problem.contains("--header") && !problem.contains("secret"), "{problem}");
     }
 }

@@ -113,6 +113,7 @@ struct Reader<'l> {
     target: String,
     has_target: bool,
     srcset: String,
+    poster: String,
     rel: String,
     name: String,
     content: String,
@@ -124,6 +125,7 @@ enum Attribute {
     Other,
     Target,
     Srcset,
+    Poster,
     Rel,
     Name,
     Content,
@@ -161,6 +163,7 @@ impl<'l> Reader<'l> {
             target: String::new(),
             has_target: false,
             srcset: String::new(),
+            poster: String::new(),
             rel: String::new(),
             name: String::new(),
             content: String::new(),
@@ -180,7 +183,8 @@ impl<'l> Reader<'l> {
             _ => return self.tag = Tag::Other,
         };
         self.has_target = false;
-        for text in [&mut self.srcset, &mut self.rel, &mut self.name, &mut self.content] {
+        let others = [&mut self.rel, &mut self.name, &mut self.content];
+        for text in [&mut self.srcset, &mut self.poster].into_iter().chain(others) {
             text.clear();
         }
     }
@@ -194,6 +198,7 @@ impl<'l> Reader<'l> {
                 &mut self.target
             }
             Attribute::Srcset => &mut self.srcset,
+            Attribute::Poster => &mut self.poster,
             Attribute::Rel => &mut self.rel,
             Attribute::Name => &mut self.name,
             Attribute::Content => &mut self.content,
@@ -221,7 +226,8 @@ impl<'l> Reader<'l> {
             }
             (Tag::Meta, _) => self.meta(),
             (Tag::Part, target) => {
-                if let Some(href) = target.filter(|href| !href.trim().is_empty()) {
+                let alone = [target.unwrap_or_default(), &self.poster];
+                for href in alone.into_iter().filter(|href| !href.trim().is_empty()) {
                     self.links.add(href, Purpose::Part, false);
                 }
                 for candidate in candidates(&self.srcset) {
@@ -249,7 +255,8 @@ fn attribute(tag: Tag, name: &[u8]) -> Attribute {
     match (tag, name) {
         (Tag::Anchor | Tag::Link | Tag::Base, b"href") => Attribute::Target,
         (Tag::Frame | Tag::Part, b"src") => Attribute::Target,
-        (Tag::Part, b"data" | b"poster") => Attribute::Target,
+        (Tag::Part, b"data") => Attribute::Target,
+        (Tag::Part, b"poster") => Attribute::Poster,
         (Tag::Part, b"srcset") => Attribute::Srcset,
         (Tag::Anchor | Tag::Link, b"rel") => Attribute::Rel,
         (Tag::Meta, b"name" | b"http-equiv") => Attribute::Name,
@@ -282,12 +289,19 @@ fn refresh_target(content: &str) -> Option<&str> {
     (!target.is_empty()).then_some(target)
 }
 
-/// The addresses of `a.png 1x, b.png 2x`.
+/// The addresses of `a.png 1x, b.png 2x`, as HTML cuts them: an address ends at a space, and may have
+/// commas in it; a comma at its end, or after its descriptors, begins the next.
 fn candidates(srcset: &str) -> impl Iterator<Item = &str> {
-    srcset
-        .split(", ")
-        .filter_map(|one| one.split_ascii_whitespace().next())
-        .map(|one| one.trim_end_matches(','))
+    let mut rest = srcset;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
+        let end = rest.find(|c: char| c.is_ascii_whitespace()).unwrap_or(rest.len());
+        let (address, after) = rest.split_at(end);
+        let candidate = address.trim_end_matches(',');
+        let has_ended = candidate.len() < address.len();
+        rest = if has_ended { after } else { after.split_once(',').map_or("", |(_, rest)| rest) };
+        (!candidate.is_empty()).then_some(candidate)
+    })
 }
 
 #[cfg(test)]
@@ -309,6 +323,7 @@ mod tests {
         assert_eq!(found("<iframe src=/f></iframe><frame src=/g>"), "/f /g");
         assert_eq!(found("<img src=a.png srcset='b.png 1x, c.png 2x,'>"), "+a.png +b.png +c.png");
         assert_eq!(found("<script src=x.js></script><video poster=p.png>"), "+x.js +p.png");
+        assert_eq!(found("<video src=v.mp4 poster=p.png>"), "+v.mp4 +p.png");
         assert_eq!(
             found(
                 "<link rel=stylesheet href=s.css><link rel=next href=/2>\
@@ -319,6 +334,16 @@ mod tests {
         assert_eq!(found("<meta http-equiv=Refresh content=\"0; URL='/r'\">"), "/r");
         assert_eq!(found("<meta http-equiv=refresh content=5>"), "");
         assert_eq!(found("<a name=x>no link</a><a href>empty</a><img src=''>"), "");
+    }
+
+    #[test]
+    fn candidates_of_a_picture_are_cut_as_browsers_do() {
+        let set = |srcset: &str| candidates(srcset).collect::<Vec<_>>().join(" ");
+        assert_eq!(set("a.png 1x, b.png 2x"), "a.png b.png");
+        assert_eq!(set("a.png 1x,b.png 2x,c.png"), "a.png b.png c.png");
+        assert_eq!(set(" a.png,\n\tb.png 300w , c,d.png 2x, "), "a.png b.png c,d.png");
+        assert_eq!(set("data:image/png;base64,AAAA 1x, b.png"), "data:image/png;base64,AAAA b.png");
+        assert_eq!(set(" , ,"), "");
     }
 
     #[test]

@@ -124,6 +124,17 @@ impl Rules {
     }
 }
 
+/// The product token that a user agent begins with, in the alphabet of RFC 9309, 2.2.1: the names in
+/// robots.txt are read in the same way.
+pub(crate) fn token_in(user_agent: &str) -> &str {
+    let end = user_agent.bytes().take_while(|byte| is_part_of_token(*byte)).count();
+    &user_agent[..end]
+}
+
+fn is_part_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')
+}
+
 /// As much as is read. Half a rule would be another rule.
 fn whole_lines(text: &[u8]) -> &[u8] {
     match text.get(..LONGEST) {
@@ -150,8 +161,7 @@ impl Group {
             if listed.first() == Some(&b'*') {
                 return Some(0);
             }
-            let is_part = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_');
-            let length = listed.iter().take_while(|byte| is_part(byte)).count();
+            let length = listed.iter().take_while(|byte| is_part_of_token(**byte)).count();
             let head = token.as_bytes().get(..length)?;
             let is_whole = token.as_bytes().get(length).is_none_or(|next| *next == b'-');
             let is_same = head.eq_ignore_ascii_case(&listed[..length]);

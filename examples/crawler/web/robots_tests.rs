@@ -38,6 +38,14 @@ fn the_longest_token_wins_and_the_star_is_for_the_rest() {
     assert!(rules(text).allows("/a"));
 }
 
+/// Digits are in no product token: whoever has one in his name is known by what comes before it.
+#[test]
+fn a_name_with_a_digit_is_found() {
+    let text = b"User-agent: my2bot\nDisallow: /a\n\nUser-agent: *\nDisallow: /b";
+    let rules = Rules::parse(text, token_in("my2bot/1.0 (+x)"));
+    assert!(!rules.allow("/a") && rules.allow("/b"));
+}
+
 #[test]
 fn groups_of_one_token_are_one_group() {
     let text = "\
