@@ -43,9 +43,9 @@ pub(crate) struct Discovered {
 /// Where an address comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A page links or redirects to it.
+    /// A page links or redirects to it, or it is a sitemap that another one names.
     Link,
-    /// A sitemap or robots.txt lists it. Lists are written on purpose and have an end, so any number
+    /// A sitemap lists it, or robots.txt names it. Lists are written on purpose and have an end, so any number
     /// in them may look alike.
     List,
 }
@@ -98,11 +98,15 @@ impl Rules {
     pub(crate) fn list(&self, pages: &mut Pages, page: PageId, sitemap: &Sitemap) -> Discovered {
         let mut found = Discovered::default();
         let base = Base::new(pages.name(page), None, encoding_rs::UTF_8);
-        let lists = [(&sitemap.pages, Purpose::Page), (&sitemap.sitemaps, Purpose::Part)];
-        for (list, purpose) in lists {
+        // A list has an end, a chain of them need not have one.
+        let lists = [
+            (&sitemap.pages, Purpose::Page, Source::List),
+            (&sitemap.sitemaps, Purpose::Part, Source::Link),
+        ];
+        for (list, purpose, source) in lists {
             for text in list {
                 let target = match base.resolve(text) {
-                    Ok(address) => self.target(pages, &address, Source::List, &mut found.traps),
+                    Ok(address) => self.target(pages, &address, source, &mut found.traps),
                     Err(_) => Target::None,
                 };
                 found.add(pages, page, &target, purpose);
@@ -349,13 +353,12 @@ mod tests {
         assert_eq!(found.traps, trapped);
         let links = names(&pages, &found.links);
         assert_eq!(links[3..], ["http://a.org/2024/02/02/title", "http://a.org/2024/02"]);
-        // What a sitemap lists has an end.
-        let sitemap = crate::web::sitemap::Sitemap {
-            pages: (3..9).map(|day| format!("http://a.org/2024/02/0{day}")).collect(),
-            ..Default::default()
-        };
+        // What a sitemap lists has an end; how many sitemaps there are need not.
+        let all = |name: &str| (3..9).map(|at| format!("http://a.org/{name}{at}")).collect();
+        let (listed, further) = (all("2024/02/0"), all("sitemap-"));
+        let sitemap = Sitemap { pages: listed, sitemaps: further, is_cut: false };
         let found = rules.list(&mut pages, PageId(0), &sitemap);
-        assert_eq!((found.links.len(), found.traps.len()), (6, 0));
+        assert_eq!((found.links.len(), found.parts.len(), found.traps.len()), (6, 3, 3));
     }
 
     /// Five thousand dated articles, as blogs name them, are no calendar; neither are as many that
