@@ -258,13 +258,6 @@ impl Args {
         self.check_files()?;
         let talk = self.talk();
         let user_agent = self.user_agent();
-        let token = robots::token_in(&user_agent).to_owned();
-        if token.is_empty() {
-            return Err(format!(
-                "`--user-agent {user_agent}`: it must begin with a name of letters, `-` and `_`, by \
-                 which robots.txt may know it"
-            ));
-        }
         let manners = |at_once: u16, delay, is_adaptive: bool| Manners {
             at_once: usize::from(self.per_host.unwrap_or(at_once)),
             delay: self.delay.unwrap_or(delay),
@@ -287,7 +280,7 @@ impl Args {
             max_parse: self.max_parse,
             ignore_robots: self.ignore_robots,
             use_sitemaps: self.sitemaps,
-            token,
+            token: token_of(&user_agent)?,
             client: ClientSettings {
                 headers: headers(&user_agent)?,
                 own_headers: own_headers(&self.header)?,
@@ -401,6 +394,18 @@ impl Args {
             _ => Ok(()),
         }
     }
+}
+
+/// The name by which robots.txt knows whoever crawls.
+fn token_of(user_agent: &str) -> Result<String, String> {
+    let token = robots::token_in(user_agent);
+    if token.is_empty() {
+        return Err(format!(
+            "`--user-agent {user_agent}`: it must begin with a name of letters, `-` and `_`, by \
+             which robots.txt may know it"
+        ));
+    }
+    Ok(token.to_owned())
 }
 
 /// What every request carries.

@@ -346,8 +346,9 @@ mod tests {
     fn addresses_that_differ_in_their_numbers_alone_come_to_an_end() {
         let mut rules = rules();
         rules.traps.numbers = 3;
-        let text = "<a href=/2024/01/30><a href=/2024/01/31><a href=/2024/02/01><a href=/2024/02/02>\
-                    <a href=/2024/01/31><a href=/2024/02/02/title><a href=/2024/02>";
+        let text = "<a href=/2024/01/30><a href=/2024/01/31><a href=/2024/02/01>\
+                    <a href=/2024/02/02><a href=/2024/01/31><a href=/2024/02/02/title>\
+                    <a href=/2024/02>";
         let (mut pages, found) = discover(&rules, text);
         let trapped = [(Trap::ManyNumbers, "http://a.org/2024/02/02".to_owned())];
         assert_eq!(found.traps, trapped);

@@ -3,8 +3,9 @@
 //! A line is in the file before the next request begins, and the file is only ever appended to. So
 //! whatever kills the program, what was finished stays finished, and what is lost is at most a torn
 //! last line, whose page is asked for again. If the machine itself goes down, what was written since
-//! the last [`Journal::syncing`] may be lost too, and zeros may stand in its place. `--resume` reads the lines back into the same tables
-//! by the same rules by which they were made. The lines are JSON, to be read by people too.
+//! the last [`Journal::syncing`] may be lost too, and zeros may stand in its place. `--resume` reads
+//! the lines back into the same tables by the same rules by which they were made. The lines are
+//! JSON, to be read by people too.
 //!
 //! Addresses stand in the file once, with a number; what pages link to is told by numbers.
 
