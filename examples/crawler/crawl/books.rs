@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::HeaderMap;
-use indexmap::IndexMap;
 use wheelhouse::time::Instant;
 
 use crate::crawl::frontier::{Frontier, HostId, Job, Manners, Pace};
@@ -22,7 +21,7 @@ use crate::progress::Live;
 use crate::settings::Settings;
 use crate::web::address::Parts;
 use crate::web::media::Media;
-use crate::web::traps::Trap;
+use crate::web::traps::{LeftOut, Trap};
 
 /// Addresses in traps, and kinds of them, that are told; the others are counted.
 const TRAPS_KEPT: usize = 100;
@@ -34,10 +33,10 @@ pub(crate) struct Books {
     pub(crate) rows: Rows,
     pub(crate) timeline: Option<Timeline>,
     pub(crate) chance: Chance,
+    /// Addresses that were met in this run and left out.
     pub(crate) traps: Vec<String>,
-    /// Links left out, by what their addresses share and the option that lets them pass.
-    pub(crate) trap_kinds: IndexMap<(String, &'static str), u64>,
-    pub(crate) trap_count: u64,
+    /// Of which traps the user was told.
+    told_traps: HashSet<(Trap, String)>,
     /// Hosts that want no further request, and for how long.
     pub(crate) left_alone: Vec<(String, Duration)>,
     /// Pages whose first request began.
@@ -82,8 +81,7 @@ impl Books {
             timeline: settings.files.timeline.is_some().then(Timeline::new),
             chance: Chance::new(),
             traps: Vec::new(),
-            trap_kinds: IndexMap::new(),
-            trap_count: 0,
+            told_traps: HashSet::new(),
             left_alone: Vec::new(),
             begun: resumed,
             resumed,
@@ -160,28 +158,24 @@ impl Books {
         self.hand_out();
     }
 
-    /// Links that are left out. A kind that is new is told at once: it may be no trap, and then there
-    /// is no use in crawling on.
-    pub(crate) fn note_traps(&mut self, traps: Vec<(Trap, String)>) {
-        for (trap, address) in traps {
-            self.trap_count += 1;
-            let kind = (trap.pattern(&address), trap.option());
-            let has_room = self.trap_kinds.len() < TRAPS_KEPT;
-            if let Some(count) = self.trap_kinds.get_mut(&kind) {
-                *count += 1;
-            } else if has_room {
-                let (pattern, option) = &kind;
+    /// Links that are left out, by their kinds. A kind that is new is told at once: it may be no trap,
+    /// and then there is no use in crawling on.
+    pub(crate) fn leave_out(&mut self, trapped: &[(Trap, String)]) -> Box<[LeftOut]> {
+        let kinds = LeftOut::group(trapped);
+        for LeftOut { trap, pattern, .. } in &kinds {
+            let has_room = self.told_traps.len() < TRAPS_KEPT;
+            if has_room && self.told_traps.insert((*trap, pattern.clone())) {
                 self.live.say(format!(
                     "trap: links such as {pattern} look as if there were no end, and are left out; \
-                     {option} lets more of them pass"
+                     {} lets more of them pass",
+                    trap.option()
                 ));
-                self.trap_kinds.insert(kind, 1);
-            }
-            if self.traps.len() < TRAPS_KEPT {
-                // It may be a trap for being as long as a page.
-                self.traps.push(format!("{address:.2100}"));
             }
         }
+        let room = TRAPS_KEPT.saturating_sub(self.traps.len());
+        // It may be a trap for being as long as a page.
+        self.traps.extend(trapped.iter().take(room).map(|(_, address)| format!("{address:.2100}")));
+        kinds
     }
 
     pub(crate) fn media(&mut self, headers: &HeaderMap) -> (Rc<str>, Media) {

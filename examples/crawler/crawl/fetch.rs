@@ -216,7 +216,7 @@ impl Crawl {
             self.books.borrow_mut().problem.get_or_insert(problem);
         }
         if is_redirect(answer.status) {
-            outcome.redirect = Some(self.redirect(&answer.headers, subject));
+            outcome.redirect = Some(self.redirect(&answer.headers, subject, outcome));
             return;
         }
         let is_read = outcome.is_success() && !answer.body.is_empty() && subject.want != Want::Head;
@@ -256,10 +256,10 @@ impl Crawl {
         outcome.parts = found.parts.into();
         outcome.new_links = found.new_links;
         outcome.outside = found.outside;
-        books.note_traps(found.traps);
+        outcome.left_out = books.leave_out(&found.traps);
     }
 
-    fn redirect(&self, headers: &HeaderMap, subject: &Subject) -> Redirect {
+    fn redirect(&self, headers: &HeaderMap, subject: &Subject, outcome: &mut Outcome) -> Redirect {
         let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let base = Url::parse(&subject.address).ok();
         let target = base.zip(location).and_then(|(base, location)| {
@@ -271,7 +271,7 @@ impl Crawl {
         let mut traps = Vec::new();
         let rules = &self.settings.rules;
         let found = rules.target(&mut books.pages, &target, Source::Link, &mut traps);
-        books.note_traps(traps);
+        outcome.left_out = books.leave_out(&traps);
         match found {
             Target::Page(page) => Redirect::To(page),
             Target::Outside | Target::Trap | Target::None => Redirect::Outside(target),

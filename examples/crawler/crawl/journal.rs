@@ -21,6 +21,7 @@ use crate::crawl::outcome::{End, Outcome, Redirect};
 use crate::crawl::pages::{PageId, Pages, Want};
 use crate::http::decode::Stop;
 use crate::http::failure::{Class, Failure};
+use crate::web::traps::{LeftOut, Trap};
 
 const VERSION: u32 = 1;
 
@@ -79,6 +80,9 @@ struct DoneLine {
     new: u32,
     #[serde(skip_serializing_if = "is_zero")]
     outside: u32,
+    /// Links left out: the option that lets them pass, what they share, and how many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<(String, String, u32)>,
     #[serde(skip_serializing_if = "is_false")]
     head: bool,
     /// It is a sitemap.
@@ -339,6 +343,15 @@ fn problem(path: &Path, error: &std::io::Error) -> String {
     format!("the journal `{}`: {error}", path.display())
 }
 
+fn left_out_line(kind: &LeftOut) -> (String, String, u32) {
+    (kind.trap.option().to_owned(), kind.pattern.clone(), kind.links)
+}
+
+fn left_out((option, pattern, links): (String, String, u32)) -> Result<LeftOut, String> {
+    let trap = Trap::from_option(&option).ok_or("a link was left out for something unknown")?;
+    Ok(LeftOut { trap, pattern, links })
+}
+
 impl DoneLine {
     fn of(page: PageId, outcome: &Outcome) -> DoneLine {
         let numbers = |pages: &[PageId]| pages.iter().map(|page| page.0).collect();
@@ -355,6 +368,7 @@ impl DoneLine {
             parts: numbers(&outcome.parts),
             new: outcome.new_links,
             outside: outcome.outside,
+            left_out: outcome.left_out.iter().map(left_out_line).collect(),
             head: outcome.is_head,
             list: outcome.is_list,
             ..DoneLine::default()
@@ -412,6 +426,7 @@ impl DoneLine {
             parts: all(self.parts)?,
             new_links: self.new,
             outside: self.outside,
+            left_out: self.left_out.into_iter().map(left_out).collect::<Result<_, _>>()?,
             is_head: self.head,
             is_list: self.list,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::crawl::pages::PageId;
 use crate::http::decode::Stop;
 use crate::http::failure::Failure;
+use crate::web::traps::LeftOut;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
@@ -30,6 +31,8 @@ pub(crate) struct Outcome {
     pub(crate) new_links: u32,
     /// Links that leave the crawl.
     pub(crate) outside: u32,
+    /// Links that look as if they had no end.
+    pub(crate) left_out: Box<[LeftOut]>,
     /// Only its head was asked for.
     pub(crate) is_head: bool,
     /// It is a sitemap, whatever led to it: its parts are further ones.

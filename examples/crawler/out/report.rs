@@ -18,6 +18,7 @@ use crate::settings::Settings;
 const LINKS_SHOWN: usize = 50;
 const PAGES_SHOWN: usize = 5;
 const KINDS_SHOWN: usize = 5;
+const KINDS_KEPT: usize = 100;
 
 /// The summary. As JSON it carries a version, which changes when a field changes its meaning.
 #[derive(Debug, Serialize)]
@@ -47,8 +48,9 @@ pub(crate) struct Summary {
     /// Hosts that asked for it; some of their pages are among the ones left.
     left_alone: Vec<LeftAlone>,
     traps: u64,
-    /// The first hundred of them, and of what they have in common.
+    /// The first hundred that this run met.
     trap_examples: Vec<String>,
+    /// What they have in common: those with most links first, a hundred of them.
     trap_kinds: Vec<TrapKind>,
     statuses: BTreeMap<u16, u64>,
     failures: BTreeMap<&'static str, u64>,
@@ -124,9 +126,9 @@ impl Summary {
             forbidden_by_robots: 0,
             truncated: 0,
             left_alone: left_alone(books),
-            traps: books.trap_count,
+            traps: 0,
             trap_examples: books.traps.clone(),
-            trap_kinds: trap_kinds(books),
+            trap_kinds: trap_kinds(pages),
             statuses: BTreeMap::new(),
             failures: BTreeMap::new(),
             content_types: BTreeMap::new(),
@@ -152,6 +154,7 @@ impl Summary {
                 End::Forbidden(_) => self.forbidden_by_robots += 1,
             }
             self.truncated += u64::from(outcome.cut.is_some());
+            self.traps += outcome.left_out.iter().map(|kind| u64::from(kind.links)).sum::<u64>();
             let kind = match (page.is_outside, page.want) {
                 (true, _) => &mut self.outside,
                 (false, Want::Head) => &mut self.parts,
@@ -318,14 +321,20 @@ fn left_alone(books: &Books) -> Vec<LeftAlone> {
     hosts.map(|(host, wish)| LeftAlone { host: host.clone(), seconds: wish.as_secs() }).collect()
 }
 
-fn trap_kinds(books: &Books) -> Vec<TrapKind> {
-    let kinds = books.trap_kinds.iter();
-    let kind = |((pattern, option), links): (&(String, &'static str), &u64)| TrapKind {
-        pattern: pattern.clone(),
-        links: *links,
-        option,
-    };
-    kinds.map(kind).collect()
+fn trap_kinds(pages: &Pages) -> Vec<TrapKind> {
+    let mut kinds: BTreeMap<(&str, &'static str), u64> = BTreeMap::new();
+    let outcomes = pages.iter().filter_map(|(_, _, page)| page.outcome.as_ref());
+    for kind in outcomes.flat_map(|outcome| &outcome.left_out) {
+        let key = (kind.pattern.as_str(), kind.trap.option());
+        *kinds.entry(key).or_default() += u64::from(kind.links);
+    }
+    let kinds = kinds.into_iter();
+    let mut kinds: Vec<TrapKind> = kinds
+        .map(|((pattern, option), links)| TrapKind { pattern: pattern.into(), links, option })
+        .collect();
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.links));
+    kinds.truncate(KINDS_KEPT);
+    kinds
 }
 
 fn counts<K: std::fmt::Display>(all: &BTreeMap<K, u64>) -> String {

@@ -44,10 +44,16 @@ fn the_count_goes_on_after_a_resume() {
     let (site, folder) = (calendar(), fixture::scratch());
     let journal = folder.join("journal");
     let options = ["--max-numbers", "40", "--resume", "--journal", journal.to_str().unwrap()];
-    site.crawl("/day/2024/5/17", &[&options[..], &["--max-pages", "15"]].concat());
-    assert_eq!(site.asked().len(), 15);
-    site.crawl("/day/2024/5/17", &options);
+    let run = site.crawl("/day/2024/5/17", &[&options[..], &["--max-pages", "15"]].concat());
+    assert_eq!((site.asked().len(), run.summary["traps"].as_u64()), (15, Some(0)));
+    let all = site.crawl("/day/2024/5/17", &options);
     assert_eq!(site.asked().len(), 40);
+    // With nothing left to do, what was left out is still told.
+    let again = site.crawl("/day/2024/5/17", &options);
+    assert_eq!((site.asked().len(), again.summary["done"].as_u64()), (40, Some(40)));
+    assert!(all.summary["traps"].as_u64() > Some(0));
+    assert_eq!(again.summary["trap_kinds"], all.summary["trap_kinds"]);
+    assert!(again.stdout.contains("(--max-numbers)"), "{}", again.stdout);
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -4,7 +4,12 @@
 //! its own look, or by how many there are that look like it. The latter are limits that a large
 //! site may reach honestly, so that whoever reaches one is told which.
 
+use indexmap::IndexMap;
+
 use crate::web::address::Parts;
+
+/// Kinds of links that are told apart on one page.
+const KINDS_A_PAGE: usize = 100;
 
 /// What an address may look like, and how many may look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +32,7 @@ impl Default for Limits {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Trap {
     TooLong,
     TooDeep,
@@ -36,7 +41,38 @@ pub(crate) enum Trap {
     ManyNumbers,
 }
 
+/// Links on a page that were left out for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) trap: Trap,
+    /// What their addresses share.
+    pub(crate) pattern: String,
+    pub(crate) links: u32,
+}
+
+impl LeftOut {
+    /// The links of a page, put together by their kinds.
+    pub(crate) fn group(trapped: &[(Trap, String)]) -> Box<[LeftOut]> {
+        let mut kinds: IndexMap<(Trap, String), u32> = IndexMap::new();
+        for (trap, address) in trapped {
+            let kind = (*trap, trap.pattern(address));
+            let is_told = kinds.len() < KINDS_A_PAGE || kinds.contains_key(&kind);
+            let kind = if is_told { kind } else { (*trap, "others".to_owned()) };
+            *kinds.entry(kind).or_default() += 1;
+        }
+        let kinds = kinds.into_iter();
+        kinds.map(|((trap, pattern), links)| LeftOut { trap, pattern, links }).collect()
+    }
+}
+
 impl Trap {
+    const ALL: [Trap; 5] =
+        [Trap::TooLong, Trap::TooDeep, Trap::Repeating, Trap::ManyQueries, Trap::ManyNumbers];
+
+    pub(crate) fn from_option(option: &str) -> Option<Trap> {
+        Trap::ALL.into_iter().find(|trap| trap.option() == option)
+    }
+
     /// What lets more of them pass.
     pub(crate) fn option(self) -> &'static str {
         match self {
@@ -142,6 +178,25 @@ mod tests {
         assert_eq!(pattern("http://a.org/2024/01/é-title"), "http://a.org/N/N/é-title");
         // Those that differ in their query alone are counted as such.
         assert_eq!(without_numbers("http://127.0.0.1/list?page=2"), None);
+    }
+
+    #[test]
+    fn links_left_out_are_put_together_and_none_is_forgotten() {
+        let trapped = |count: u32| -> Vec<(Trap, String)> {
+            let all = (0..count).map(|at| (Trap::ManyQueries, format!("http://a.org/{at}?x")));
+            let twice = (0..2).map(|at| (Trap::ManyNumbers, format!("http://a.org/{at}")));
+            all.chain(twice).collect()
+        };
+        let one = |trap, pattern: &str, links| LeftOut { trap, pattern: pattern.into(), links };
+        let expected = [
+            one(Trap::ManyQueries, "http://a.org/0?...", 1),
+            one(Trap::ManyNumbers, "http://a.org/N", 2),
+        ];
+        assert_eq!(*LeftOut::group(&trapped(1)), expected);
+        let many = LeftOut::group(&trapped(500));
+        assert_eq!(many.iter().map(|kind| kind.links).sum::<u32>(), 502);
+        assert_eq!(many[KINDS_A_PAGE], one(Trap::ManyQueries, "others", 400));
+        assert!(Trap::ALL.iter().all(|trap| Trap::from_option(trap.option()) == Some(*trap)));
     }
 
     #[test]
