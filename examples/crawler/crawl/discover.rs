@@ -17,6 +17,9 @@ use crate::web::scope::Scope;
 use crate::web::sitemap::Sitemap;
 use crate::web::traps::{self, Trap};
 
+/// Links of a page that are no address: a template that was not filled in has as many as one likes.
+const MALFORMED_A_PAGE: usize = 100;
+
 /// What decides whether a link counts.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -38,6 +41,8 @@ pub(crate) struct Discovered {
     pub(crate) outside: u32,
     /// Addresses that look as if they had no end, and why.
     pub(crate) traps: Vec<(Trap, String)>,
+    /// Links that mean to lead somewhere on the web, and are no address; as written, each once.
+    pub(crate) malformed: Vec<Box<str>>,
 }
 
 /// Where an address comes from.
@@ -84,7 +89,11 @@ impl Rules {
                 Some(target) => Target::Page(target),
                 None => match base.resolve(link.href) {
                     Ok(address) => self.target(pages, &address, Source::Link, &mut found.traps),
-                    Err(_) => Target::None,
+                    Err(NotAPage::OtherScheme) => Target::None,
+                    Err(NotAPage::Malformed) => {
+                        found.add_malformed(link.href);
+                        Target::None
+                    }
                 },
             };
             found.add(pages, page, &target, link.purpose);
@@ -150,6 +159,13 @@ impl Rules {
 }
 
 impl Discovered {
+    fn add_malformed(&mut self, href: &str) {
+        let href = format!("{href:.200}").into_boxed_str();
+        if self.malformed.len() < MALFORMED_A_PAGE && !self.malformed.contains(&href) {
+            self.malformed.push(href);
+        }
+    }
+
     fn add(&mut self, pages: &mut Pages, on: PageId, target: &Target, purpose: Purpose) {
         match target {
             Target::Page(page) if pages.is_first_on(*page, on) => match purpose {
@@ -326,6 +342,18 @@ mod tests {
         assert!(found.parts.is_empty() && pages.get(found.links[1]).is_outside);
         let (_, found) = discover(&rules(), "<meta name=robots content=nofollow><a href=/x>");
         assert!(found.links.is_empty());
+    }
+
+    #[test]
+    fn links_that_are_no_address_are_kept_as_written() {
+        let text = "<a href='http://'><a href='https://a b.org/'><img src='//[::1'>\
+                    <a href='http://'><a href=mailto:x><a href='http://a.org:port/'>\
+                    <a href='javascript:x('><a href=a:b>";
+        let (_, found) = discover(&rules(), text);
+        let malformed: Vec<&str> = found.malformed.iter().map(|href| &**href).collect();
+        assert_eq!(malformed, ["http://", "https://a b.org/", "//[::1", "http://a.org:port/"]);
+        let many: String = (0..500).map(|at| format!("<a href='http://a.org:x{at}/'>")).collect();
+        assert_eq!(discover(&rules(), &many).1.malformed.len(), MALFORMED_A_PAGE);
     }
 
     /// A calendar, say, or a session id in each link.

@@ -256,6 +256,7 @@ impl Crawl {
         outcome.parts = found.parts.into();
         outcome.new_links = found.new_links;
         outcome.outside = found.outside;
+        outcome.malformed = found.malformed.into();
         outcome.left_out = books.leave_out(&found.traps);
     }
 

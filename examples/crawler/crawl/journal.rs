@@ -83,6 +83,9 @@ struct DoneLine {
     /// Links left out: the option that lets them pass, what they share, and how many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<(String, String, u32)>,
+    /// Links that are no address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    malformed: Vec<Box<str>>,
     #[serde(skip_serializing_if = "is_false")]
     head: bool,
     /// It is a sitemap.
@@ -368,6 +371,7 @@ impl DoneLine {
             parts: numbers(&outcome.parts),
             new: outcome.new_links,
             outside: outcome.outside,
+            malformed: outcome.malformed.to_vec(),
             left_out: outcome.left_out.iter().map(left_out_line).collect(),
             head: outcome.is_head,
             list: outcome.is_list,
@@ -426,6 +430,7 @@ impl DoneLine {
             parts: all(self.parts)?,
             new_links: self.new,
             outside: self.outside,
+            malformed: self.malformed.into(),
             left_out: self.left_out.into_iter().map(left_out).collect::<Result<_, _>>()?,
             is_head: self.head,
             is_list: self.list,

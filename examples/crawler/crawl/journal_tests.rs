@@ -46,6 +46,7 @@ fn outcomes() -> Vec<Outcome> {
             size: 20,
             new_links: 2,
             outside: 1,
+            malformed: ["http://".into()].into(),
             left_out: [LeftOut { trap: Trap::ManyNumbers, pattern: "N".into(), links: 7 }].into(),
             ..Outcome::default()
         },

@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) outside: u32,
     /// Links that look as if they had no end.
     pub(crate) left_out: Box<[LeftOut]>,
+    /// Links that are no address, as written.
+    pub(crate) malformed: Box<[Box<str>]>,
     /// Only its head was asked for.
     pub(crate) is_head: bool,
     /// It is a sitemap, whatever led to it: its parts are further ones.

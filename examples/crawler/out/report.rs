@@ -11,7 +11,7 @@ use crate::crawl::books::Books;
 use crate::crawl::outcome::End;
 use crate::crawl::pages::{PageId, Pages, State, Want};
 use crate::crawl::run::{Course, Ended};
-use crate::out::verdict::{Broken, Judge};
+use crate::out::verdict::Judge;
 use crate::settings::Settings;
 
 /// Links, and pages for each of them, that the report names; the files have all.
@@ -98,7 +98,7 @@ impl Summary {
         let judge = Judge { pages, accepted, redirects };
         let roots: Vec<PageId> =
             settings.roots.iter().filter_map(|root| pages.find(root)).collect();
-        let broken = judge.broken(&roots);
+        let broken = broken_links(&judge, &roots);
         let mut summary = Summary {
             version: 1,
             roots: settings.roots.clone(),
@@ -133,7 +133,7 @@ impl Summary {
             failures: BTreeMap::new(),
             content_types: BTreeMap::new(),
             exit_code: exit_code(course.ended, &broken),
-            broken: broken.iter().map(|link| BrokenLink::new(pages, link)).collect(),
+            broken,
         };
         summary.count(pages);
         let now_done = summary.done.saturating_sub(books.resumed) as f64;
@@ -290,7 +290,7 @@ impl Summary {
 }
 
 /// 130 is what shells say of a program that Ctrl-C ended.
-fn exit_code(ended: Ended, broken: &[Broken]) -> u8 {
+fn exit_code(ended: Ended, broken: &[BrokenLink]) -> u8 {
     match ended {
         Ended::Interrupted => 130,
         Ended::Failed => 1,
@@ -304,16 +304,26 @@ fn exit_code(ended: Ended, broken: &[Broken]) -> u8 {
     }
 }
 
-impl BrokenLink {
-    fn new(pages: &Pages, link: &Broken) -> BrokenLink {
-        let names = |all: &[PageId]| all.iter().map(|page| pages.name(*page).to_owned()).collect();
-        BrokenLink {
-            url: pages.name(link.page).to_owned(),
-            fault: link.fault.text(),
-            via: names(&link.via),
-            on: names(&link.on),
-        }
-    }
+/// What is broken, and what is no address at all: those with most pages behind them first.
+fn broken_links(judge: &Judge<'_>, roots: &[PageId]) -> Vec<BrokenLink> {
+    let name = |page: &PageId| judge.pages.name(*page).to_owned();
+    let names = |all: &[PageId]| all.iter().map(name).collect();
+    let broken = judge.broken(roots);
+    let broken = broken.iter().map(|link| BrokenLink {
+        url: name(&link.page),
+        fault: link.fault.text(),
+        via: names(&link.via),
+        on: names(&link.on),
+    });
+    let malformed = judge.malformed().into_iter().map(|(href, on)| BrokenLink {
+        url: href.to_owned(),
+        fault: "it cannot be read as an address".to_owned(),
+        via: Vec::new(),
+        on: names(&on),
+    });
+    let mut links: Vec<BrokenLink> = broken.chain(malformed).collect();
+    links.sort_by_key(|link| std::cmp::Reverse(link.on.len()));
+    links
 }
 
 fn left_alone(books: &Books) -> Vec<LeftAlone> {

@@ -96,6 +96,17 @@ impl Judge<'_> {
         }
     }
 
+    /// Links that are no address, with the pages they stand on.
+    pub(crate) fn malformed(&self) -> BTreeMap<&str, Vec<PageId>> {
+        let mut malformed: BTreeMap<&str, Vec<PageId>> = BTreeMap::new();
+        for (page, _, entry) in self.pages.iter() {
+            for href in entry.outcome.iter().flat_map(|outcome| &outcome.malformed) {
+                malformed.entry(href).or_default().push(page);
+            }
+        }
+        malformed
+    }
+
     /// All broken links, those with most pages behind them first.
     pub(crate) fn broken(&self, roots: &[PageId]) -> Vec<Broken> {
         let mut faults: HashMap<PageId, Option<(Fault, Vec<PageId>)>> = HashMap::new();

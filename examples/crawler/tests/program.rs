@@ -52,6 +52,25 @@ fn without_arguments_it_crawls_the_built_in_site() {
     assert_eq!(twice.count(), 1, "one page by five names");
 }
 
+/// A link that nobody can follow is broken, though there is nothing to ask for.
+#[test]
+fn a_link_that_is_no_address_is_broken() {
+    let site = Fixture::start(|asked: &Asked| match &*asked.target {
+        "/" => links(&["http://", "/2", "mailto:me@example.org"]),
+        "/2" => links(&["http://", "https://exa mple.org/"]),
+        _ => missing(),
+    });
+    let run = site.crawl("/", &[]);
+    assert_eq!((run.code, run.rows.len()), (2, 2));
+    let broken = run.summary["broken"].as_array().unwrap();
+    let told: Vec<_> = broken.iter().map(|link| link["url"].as_str().unwrap()).collect();
+    assert_eq!(told, ["http://", "https://exa mple.org/"]);
+    assert_eq!(broken[0]["on"].as_array().unwrap().len(), 2);
+    let text =
+        format!("\n  http://\n      it cannot be read as an address\n      on {}/", site.url);
+    assert!(run.stdout.contains(&text), "{}", run.stdout);
+}
+
 fn chain() -> Fixture {
     Fixture::start(|asked: &Asked| match asked.target[1..].parse::<u32>() {
         Ok(page) if page < 20 => html(&format!("<a href=/{}><img src=/i{page}>", page + 1)),
