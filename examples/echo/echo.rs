@@ -3,7 +3,7 @@
 //! It stands on the runtime's `Server`, which accepts, limits connections, survives that open files
 //! run out, and ends in steps; what is here is what an echo server adds. The map: `args.rs` reads
 //! the command line; `listen.rs` binds paths and datagram sockets; `serving.rs` makes the servers;
-//! `server.rs` runs them until signals end it; for each client a `connection.rs` serves and an
+//! `server.rs` runs them until `signals.rs` hears of the end; for each client a `connection.rs` serves and an
 //! `idle.rs` watches, and `datagram.rs` answers datagrams; `worker.rs` is what those of one loop
 //! share, `service.rs` what there is to serve; `limits.rs` raises the limit of open files,
 //! `stats.rs` is what is counted, `report.rs` and `warnings.rs` what is said. `tls.rs` and
@@ -22,6 +22,7 @@ mod report;
 mod server;
 mod service;
 mod serving;
+mod signals;
 mod stats;
 mod tls;
 mod warnings;

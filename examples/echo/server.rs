@@ -12,7 +12,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use wheelhouse::signal::{Signal, SignalKind, signal};
 use wheelhouse::time::{Instant, sleep_until};
 use wheelhouse::{CancelToken, EventLoop, LoopGroup, Metrics, spawn};
 
@@ -22,6 +21,7 @@ use crate::listen;
 use crate::metrics;
 use crate::report::Reports;
 use crate::serving::{Datagrams, Servers};
+use crate::signals::{Asked, Signals};
 use crate::stats::{Tallies, Totals};
 use crate::tls;
 use crate::worker::Site;
@@ -123,8 +123,8 @@ async fn until_the_end(
             Next::Over(ended) => {
                 return ended.and(Err("no listener is left that could accept".into()));
             }
-            Next::Dump => dump(counters, group).await,
-            Next::Stop if stage == Stage::Running => {
+            Next::Asked(Asked::Dump) => dump(counters, group).await,
+            Next::Asked(Asked::Stop) if stage == Stage::Running => {
                 stage = Stage::Draining;
                 servers.close();
                 counters.site.stop.cancel();
@@ -134,7 +134,7 @@ async fn until_the_end(
                     counters.servers.drain(counters.site.settings.grace).await;
                 }));
             }
-            Next::Stop => {
+            Next::Asked(Asked::Stop) => {
                 stage = Stage::Now;
                 servers.abort();
             }
@@ -176,10 +176,7 @@ async fn dump(counters: &Counters, group: &LoopGroup) {
 enum Next {
     /// Nobody serves any more.
     Over(Result<(), String>),
-    /// A signal asks for an end.
-    Stop,
-    /// A signal asks what is going on.
-    Dump,
+    Asked(Asked),
 }
 
 /// Waits for it, and prints statistics meanwhile.
@@ -195,35 +192,9 @@ async fn next(
         if let Some(stats) = stats {
             stats.poll(cx);
         }
-        signals.poll(cx)
+        signals.poll(cx).map(Next::Asked)
     })
     .await
-}
-
-/// The signals that mean something.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    ask: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            ask: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let is_end =
-            self.interrupt.poll_recv(cx).is_ready() | self.terminate.poll_recv(cx).is_ready();
-        if is_end {
-            return Poll::Ready(Next::Stop);
-        }
-        self.ask.poll_recv(cx).map(|_| Next::Dump)
-    }
 }
 
 /// Prints a line a second.
