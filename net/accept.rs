@@ -8,8 +8,9 @@
 //!   queue would keep a processor busy, so that after 64 in a row it counts as the next kind.
 //! * **A shortage**: no descriptors, no memory. Nothing that the listener does ends it, and the
 //!   connection stays in the queue, so that trying at once would spin. Accepting pauses, 5 ms
-//!   first, twice as long each time, at most 1 s; a success ends the trouble. A warning goes out at
-//!   the first, and then at most once a second.
+//!   first, twice as long each time, at most 1 s; a success ends the trouble. A server that sees one
+//!   of its own connections end, and a descriptor come back, does not wait for the rest of the
+//!   pause. A warning goes out at the first, and then at most once a second.
 //! * **The listener's own**: not a socket, not listening, closed behind our back. Only these come
 //!   out.
 //!
@@ -31,7 +32,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
 use wheelhouse_runtime::io::{Direction, Interest, Source};
-use wheelhouse_runtime::time::{Duration, Instant, Sleep, sleep_until};
+use wheelhouse_runtime::time::{Duration, Instant, Sleep, sleep_until, timeout_at};
 use wheelhouse_runtime::yield_now;
 
 use crate::platform::ERRORS_OF_ONE_CONNECTION;
@@ -109,12 +110,14 @@ struct State {
 
 impl Acceptor {
     /// Awaits `accept` until it succeeds or the listener is broken. At a shortage `relieve` is
-    /// asked: if it says that it has got a connection out of the queue, there is no pause.
+    /// asked: if it says that it has got a connection out of the queue, there is no pause. One that
+    /// is under way ends early with what `freed` gives: when there may be a descriptor again.
     pub(crate) async fn accept<L, R, F>(
         &self,
         source: &Source<L>,
         mut accept: impl FnMut() -> F,
         mut relieve: impl FnMut() -> bool,
+        mut freed: impl AsyncFnMut(),
     ) -> io::Result<R>
     where
         L: AsFd,
@@ -122,7 +125,7 @@ impl Acceptor {
     {
         let _inside = self.go_behind_others().await;
         loop {
-            self.pause_is_over(source).await?;
+            self.pause_is_over(source, &mut freed).await?;
             match accept().await {
                 Ok(accepted) => {
                     self.succeeded();
@@ -168,11 +171,17 @@ impl Acceptor {
 
     /// Waits for the end of a pause, but only if there is something to accept. Asking for that also
     /// gives an error outside the listener's loop, where a sleep would panic.
-    async fn pause_is_over<L: AsFd>(&self, source: &Source<L>) -> io::Result<()> {
+    async fn pause_is_over<L: AsFd>(
+        &self,
+        source: &Source<L>,
+        freed: &mut impl AsyncFnMut(),
+    ) -> io::Result<()> {
         // Once more after each: another acceptor may have tried, in vain.
         while let Some(resume_at) = self.paused_until() {
             source.ready(Interest::READABLE).await?;
-            sleep_until(resume_at).await;
+            if timeout_at(resume_at, freed()).await.is_ok() {
+                self.lock().trouble.resume_at = None;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
@@ -120,7 +120,7 @@ impl Faulty {
                 None => accepted,
             }
         };
-        self.acceptor.accept(&self.source, once, || false).await
+        self.acceptor.accept(&self.source, once, || false, async || pending().await).await
     }
 
     /// As `accept`, but an error leaves the connection in the queue.
@@ -132,7 +132,7 @@ impl Faulty {
                 None => self.source.accept().await,
             }
         };
-        self.acceptor.accept(&self.source, once, || false).await
+        self.acceptor.accept(&self.source, once, || false, async || pending().await).await
     }
 
     async fn poll_accept(&self) -> io::Result<Connection> {

@@ -2,6 +2,7 @@
 //! and have besides what only they can do. What is made of errors is in `accept.rs`.
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll};
@@ -95,17 +96,19 @@ impl<L: Accepting> ListenerSocket<L> {
     /// Only those that mean the listener cannot accept any more (`EBADF`, `EINVAL`, `ENOTSOCK`,
     /// ...); an error if it is awaited outside the listener's loop.
     pub async fn accept(&self) -> io::Result<Accepted<L>> {
-        self.accept_relieved(|| false).await
+        self.accept_relieved(|| false, async || pending().await).await
     }
 
     /// As [`accept`](Self::accept), but at a shortage `relieve` is asked first: if it says that it
-    /// has got a connection out of the queue, there is no pause.
+    /// has got a connection out of the queue, there is no pause. And a pause ends early when
+    /// `freed` does.
     pub(crate) async fn accept_relieved(
         &self,
         relieve: impl FnMut() -> bool,
+        freed: impl AsyncFnMut(),
     ) -> io::Result<Accepted<L>> {
         let accept = || async { into_stream::<L>(self.source.accept().await?) };
-        self.acceptor.accept(&self.source, accept, relieve).await
+        self.acceptor.accept(&self.source, accept, relieve, freed).await
     }
 
     /// Accepts what is in the queue, without waiting; errors come as they are.

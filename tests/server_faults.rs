@@ -10,7 +10,7 @@ mod server;
 mod support;
 
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -136,6 +136,38 @@ fn without_descriptors_it_tries_again_at_the_promised_times_and_then_serves_all(
             });
         },
     );
+}
+
+#[test]
+fn a_connection_that_ends_gives_its_descriptor_to_the_next_one_at_once() {
+    in_child("a_connection_that_ends_gives_its_descriptor_to_the_next_one_at_once", || {
+        run_checked_on(jumping(), async {
+            let server = greeting_server(Overload::Wait).await;
+            let (first, second) = (queued(&server), queued(&server));
+            sleep(MOMENT).await;
+            assert!(is_greeted(&first) && is_greeted(&second));
+            let late = [queued(&server), queued(&server)];
+            use_up_descriptors();
+            let start = Instant::now();
+            // It tries at 0, 5, 15, 35 and 75 ms, and would again at 155.
+            sleep_until(start + ms(100)).await;
+            assert_eq!((total(&server).accepted, total(&server).errors), (2, 5));
+            // Of its two descriptors only the server's is given back.
+            first.shutdown(Shutdown::Write).unwrap();
+            sleep(MOMENT).await;
+            // The second one that waits meets the shortage again: there was one descriptor.
+            let seen = total(&server);
+            assert_eq!((seen.accepted, seen.active, seen.errors), (3, 2, 6));
+            assert!(is_greeted(&late[0]));
+            free_descriptors();
+            sleep(ms(5) + MOMENT).await;
+            assert!(is_greeted(&late[1]));
+            drop((first, second, late));
+            server.close();
+            server.close_clients(Duration::ZERO).await;
+            server.wait_closed().await;
+        });
+    });
 }
 
 #[test]

@@ -96,7 +96,12 @@ where
             });
             relief != Relief::None
         };
-        self.listener.accept_relieved(relieve).await
+        // A connection of ours that ends gives a descriptor back: no need to wait longer then.
+        let mut departed = control.departed();
+        let freed = async || {
+            departed = control.departure(departed).await;
+        };
+        self.listener.accept_relieved(relieve, freed).await
     }
 
     async fn admit(&self, accepted: Accepted<L>) {

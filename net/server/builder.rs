@@ -170,7 +170,8 @@ impl<L: Accepting + From<OwnedFd>> ServerBuilder<L> {
 
     /// What to do with connections when there is no room for them, be it by
     /// [`max_connections`](Self::max_connections) or because descriptors have run out. Default:
-    /// they wait.
+    /// they wait. For a descriptor that is until one of this server's connections ends, or until it
+    /// tries again, as [`accept`](crate::TcpListener::accept) does.
     pub fn overload(mut self, overload: Overload) -> ServerBuilder<L> {
         self.limits.overload = overload;
         self

@@ -56,6 +56,8 @@ pub(crate) struct State<A> {
     last_number: u64,
     /// Members up to this number are to be aborted.
     aborted: u64,
+    /// How many members have gone.
+    departed: u64,
     peers: HashMap<IpAddr, usize>,
     /// Asks those who are connected to end.
     asking: CancelToken,
@@ -96,6 +98,7 @@ impl<A: Any + Clone> Control<A> {
             members: BTreeMap::new(),
             last_number: 0,
             aborted: 0,
+            departed: 0,
             peers: HashMap::new(),
             asking: CancelToken::new(),
             waiting: Vec::new(),
@@ -177,6 +180,7 @@ impl<A: Any + Clone> Control<A> {
     pub(crate) fn ended(&self, number: u64, end: End) {
         let mut state = self.lock();
         let Some(member) = state.members.remove(&number) else { return };
+        state.departed += 1;
         let counts = &mut state.listeners[member.listener].counts;
         counts.active -= 1;
         match end {
@@ -223,6 +227,17 @@ impl<A: Any + Clone> Control<A> {
     /// Waits until none of the members up to a number is left. Cancel safe.
     pub(crate) async fn gone(&self, last: u64) {
         self.until(|state| state.members.range(..=last).next().is_none()).await;
+    }
+
+    /// How many members have gone.
+    pub(crate) fn departed(&self) -> u64 {
+        self.lock().departed
+    }
+
+    /// Waits until more than `seen` members have gone, and says how many. Cancel safe.
+    pub(crate) async fn departure(&self, seen: u64) -> u64 {
+        self.until(|state| state.departed > seen).await;
+        self.departed()
     }
 
     /// Waits until no accept loop is left. Cancel safe.
