@@ -217,6 +217,7 @@ impl EventLoop {
         let state = &self.state;
         // The host may have waited long since the last turn.
         state.pace.make_select_due();
+        state.pace.note_time_passed();
         let before = state.metrics();
         let wait = Patience::AtMost(wait.unwrap_or(Duration::MAX));
         let outcome = state.turn(&mut |_| {}, wait);

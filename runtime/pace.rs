@@ -63,10 +63,16 @@ impl Pace {
         self.polls.get()
     }
 
-    pub(crate) fn selected(&self) {
+    /// The selector was asked. If it could not wait it was a system call like others: a server with
+    /// much to do, whose timers are all far off, need not look at the clock after each time.
+    pub(crate) fn selected(&self, may_have_waited: bool) {
         self.polls_at_select.set(self.polls.get());
         self.last_select.set(Tick::MAX);
-        self.time_passed.set(true);
+        if may_have_waited {
+            self.note_time_passed();
+        } else {
+            self.note_call();
+        }
     }
 
     pub(crate) fn read(&self, now: Tick) {
@@ -122,7 +128,7 @@ impl Pace {
         self.polls_at_pause.set(self.polls.get());
     }
 
-    /// The clock was moved, or a batch was interrupted.
+    /// The selector waited, the clock was moved, a host was at work, or a batch was interrupted.
     pub(crate) fn note_time_passed(&self) {
         self.time_passed.set(true);
     }
@@ -230,7 +236,14 @@ mod tests {
         // However far it was: who knows how long the selector waited.
         pace.read(1101);
         pace.earliest_is(Tick::MAX);
-        pace.selected();
+        pace.selected(true);
+        assert!(pace.is_read_due());
+        // One that could not wait is a call.
+        pace.read(1101);
+        pace.earliest_is(Tick::MAX);
+        pace.selected(false);
+        assert!(!pace.is_read_due());
+        pace.earliest_is(1101);
         assert!(pace.is_read_due());
     }
 

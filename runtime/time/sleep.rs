@@ -130,7 +130,8 @@ impl Sleep {
     }
 
     /// Moves the deadline, also of a sleep that is over, which then can be awaited again. Moving
-    /// a pending sleep to a later deadline only notes it: O(1), a few nanoseconds.
+    /// a pending sleep to a later deadline only notes it: O(1), a few nanoseconds, and the loop
+    /// looks neither at its clock nor at its timers for it.
     ///
     /// # Panics
     ///
@@ -138,11 +139,15 @@ impl Sleep {
     #[track_caller]
     pub fn reset(mut self: Pin<&mut Self>, deadline: Instant) {
         let state = self.own_loop("Sleep");
+        let is_earlier = deadline < self.deadline;
         self.deadline = deadline;
         let tick = self.tick(&state);
         let moved = self.timer != Key::NONE && state.wheel.borrow_mut().reset(self.timer, tick);
         if moved {
-            state.timer_was_set();
+            // A later one brings nothing nearer.
+            if is_earlier {
+                state.timer_was_set();
+            }
         } else {
             self.timer = Key::NONE;
             self.stage = Stage::New;
@@ -274,7 +279,34 @@ fn round_within(exact: Tick, tolerance: u32) -> Tick {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sleep, round_within};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use std::time::Duration;
+
+    use super::{Sleep, current, round_within, sleep};
+    use crate::time::Instant;
+
+    #[test]
+    fn a_deadline_put_off_has_nobody_look_at_the_clock() {
+        crate::run(async {
+            let state = current::expect("a test");
+            let mut idle = pin!(sleep(Duration::from_secs(60)));
+            assert!(idle.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let look = || {
+                state.read_clock();
+                state.pace.earliest_is(state.wheel.borrow().earliest());
+                state.pace.note_call();
+                assert!(!state.pace.is_read_due(), "it is far off");
+            };
+            look();
+            idle.as_mut().reset(Instant::now() + Duration::from_secs(90));
+            assert!(!state.pace.is_read_due());
+            idle.as_mut().reset(Instant::now() + Duration::from_secs(30));
+            assert!(state.pace.is_read_due(), "it may be near");
+            look();
+        });
+    }
 
     #[test]
     fn a_sleep_is_five_words() {
