@@ -248,6 +248,11 @@ impl<S: Wire> Connection<S> {
         self.timeout = Some(self.timeout.map_or(QUIET, |timeout| timeout.min(QUIET)));
     }
 
+    fn begin_to_watch(&mut self, cx: &Context<'_>) {
+        let watch = |timeout| IdleWatch::new(timeout, &self.worker.rung, cx);
+        self.watch = self.timeout.map(watch);
+    }
+
     /// How the connection ends that has nothing to receive, or no room to send what it received.
     fn end_of_wait(&self) -> End {
         match &self.phase {
@@ -303,17 +308,18 @@ impl<S: Wire> Future for Connection<S> {
         if !this.is_draining && this.closing.is_cancelled() {
             this.begin_to_drain();
         }
-        if let Some(timeout) = this.timeout {
-            let watch = this.watch.get_or_insert_with(|| IdleWatch::new(timeout, cx));
-            if watch.poll(moved).is_ready() {
+        if let Some(watch) = &mut this.watch {
+            if watch.poll(moved, &this.worker.rung).is_ready() {
                 let end = this.end_of_wait();
                 if end != End::Cut {
                     this.member.end = Some(end);
                     return Poll::Ready(());
                 }
                 // A client that is slow to read is not quiet; only the end of the grace cuts it.
-                this.watch = Some(IdleWatch::new(timeout, cx));
+                this.begin_to_watch(cx);
             }
+        } else if this.timeout.is_some() {
+            this.begin_to_watch(cx);
         }
         Poll::Pending
     }

@@ -1,5 +1,5 @@
 //! What the connections of one loop share: the one buffer, the characters of the generator, the
-//! counters. Accepting, limits and the end are the runtime's `Server`'s.
+//! counters, how far their alarms have come. Accepting, limits and the end are the runtime's `Server`'s.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wheelhouse::{CancelToken, loop_local};
 
 use crate::args::Settings;
+use crate::idle::Rung;
 use crate::service::Characters;
 use crate::stats::{End, Tallies, Tally};
 
@@ -26,6 +27,7 @@ pub(crate) struct Worker {
     pub(crate) buffer: RefCell<Vec<u8>>,
     pub(crate) characters: Characters,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) rung: Rung,
     pub(crate) site: Arc<Site>,
 }
 
@@ -42,6 +44,7 @@ impl Worker {
                 buffer: RefCell::new(vec![0; BUFFER]),
                 characters: Characters::new(),
                 tally: site.tallies.add(),
+                rung: Rung::none(),
                 site: site.clone(),
             })
         };
