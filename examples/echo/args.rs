@@ -54,7 +54,7 @@ How much:
   --idle-timeout TIME    Close a connection on which nothing moved for so long
                          (or up to an eighth longer).
                          [default: never]
-  --grace TIME           After SIGINT or SIGTERM, give connections so long to get back what
+  --grace TIME           After SIGTERM and its like, give connections so long to get back what
                          they have sent. [default: 5s]
 
 What is said:
@@ -66,10 +66,11 @@ What is said:
 TIME is a number with ms, s, m or h: 500ms, 30s, 1.5s, 2m.
 
 It prints `listening KIND ADDR` on stdout for each listener once all of them accept, and one line
-of totals on stderr at its end. SIGINT or SIGTERM stops accepting, echoes what has arrived, and
-ends when every connection has been quiet for 100 ms, or cuts what is left after the grace; a
-second signal ends it now. SIGUSR1 prints the totals and what each task of each loop waits for.
-When open files or memory run out it pauses accepting, says so, and goes on.
+of totals on stderr at its end. SIGINT, SIGTERM or SIGHUP (unless ignored, as by nohup) stops
+accepting, echoes what has arrived, and ends when every connection has been quiet for 100 ms, or
+cuts what is left after the grace; a second signal ends it now. Who still waits for a place then
+(--max-connections) is closed unserved. SIGUSR1 prints the totals and what each task of each loop
+waits for. When open files or memory run out it pauses accepting, says so, and goes on.
 
 Exit code: 0 everything was echoed, 1 it could not listen or connections were cut, 2 usage.
 

@@ -28,7 +28,7 @@ mod tls;
 mod warnings;
 mod worker;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::args::Command;
@@ -42,20 +42,27 @@ fn main() -> ExitCode {
     let outcome = match args::parse(std::env::args_os()) {
         Ok(Command::Serve(settings)) => server::run(settings),
         Ok(Command::Print(text)) => {
-            // Whoever reads the help through a pipe may close it early.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            return ExitCode::SUCCESS;
+            match io::stdout().write_all(text.as_bytes()) {
+                // Whoever reads the help through a pipe may close it early.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                printed => printed.map_err(|error| format!("cannot write to stdout: {error}")),
+            }
         }
         Err(problem) => {
-            eprintln!("wheelhouse-echo: {problem}\nTry `wheelhouse-echo --help`.");
+            say(&format!("{problem}\nTry `wheelhouse-echo --help`."));
             return ExitCode::from(USAGE);
         }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("wheelhouse-echo: {problem}");
+            say(&problem);
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// On stderr, if anybody listens there: `eprintln!` would panic if not.
+fn say(problem: &str) {
+    let _ = writeln!(io::stderr(), "wheelhouse-echo: {problem}");
 }

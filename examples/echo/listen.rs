@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,9 @@ use crate::args::Place;
 /// Connections that may wait in the kernel's queue for being accepted; the system cuts it to its
 /// own limit.
 pub(crate) const BACKLOG: u32 = 4096;
+
+/// What the system's `path must be shorter than SUN_LEN` means.
+const LONGEST_PATH: &str = "it is longer than the name of a socket may be, some 100 bytes";
 
 /// What is bound.
 pub(crate) struct Listening {
@@ -72,7 +75,12 @@ impl Listening {
 
     fn bind_unix(&mut self, path: &Path) -> Result<(), String> {
         let name = display(path);
-        let explain = |error: io::Error| format!("cannot listen on unix {name}: {error}");
+        let explain = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidInput => {
+                format!("cannot listen on unix {name}: {LONGEST_PATH}; `--unix` takes another path")
+            }
+            _ => format!("cannot listen on unix {name}: {error}"),
+        };
         let listener = match bind_path(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if !is_left_behind(path) {
@@ -85,7 +93,7 @@ impl Listening {
             }
             bound => bound.map_err(explain)?,
         };
-        self.paths.push(BoundPath(path.to_owned()));
+        self.paths.extend(BoundPath::of(path));
         listener.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX)).map_err(explain)?;
         self.unix.push(OwnedFd::from(listener).into());
         Ok(())
@@ -130,19 +138,31 @@ fn is_left_behind(path: &Path) -> bool {
     is_socket && is_refused().unwrap_or(false)
 }
 
-/// A path that is removed when the server ends; an abstract name goes by itself.
-pub(crate) struct BoundPath(PathBuf);
+/// A path that is removed when the server ends. An abstract name goes by itself.
+pub(crate) struct BoundPath {
+    path: PathBuf,
+    /// Device and number of what we put there. Another server may have taken the path since then.
+    file: (u64, u64),
+}
+
+impl BoundPath {
+    fn of(path: &Path) -> Option<BoundPath> {
+        Some(BoundPath { path: path.to_owned(), file: file_at(path)? })
+    }
+}
 
 impl Drop for BoundPath {
     fn drop(&mut self) {
-        if !is_abstract(&self.0) {
-            let _ = fs::remove_file(&self.0);
+        if file_at(&self.path) == Some(self.file) {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-fn is_abstract(path: &Path) -> bool {
-    path.as_os_str().as_bytes().first() == Some(&0)
+/// `None` for an abstract name, too.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::symlink_metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// As the command line has it.

@@ -170,7 +170,11 @@ impl Totals {
             ("idle", self.idle, "connections closed as idle"),
             ("failed", self.failed, "connections that failed, by a reset and its like"),
             ("limited", self.limited, "connections closed at the limit of bytes"),
-            ("turned_away", self.turned_away, "connections beyond what a peer may have"),
+            (
+                "turned_away",
+                self.turned_away,
+                "connections beyond what a peer may have, or without a place at the stop",
+            ),
             ("cut", self.cut, "connections cut at the stop"),
             (
                 "accept_errors",

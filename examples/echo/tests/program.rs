@@ -6,8 +6,10 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use harness::{Echo, PATIENCE, connect, is_closed, pattern, round_trip, run, try_round_trip};
-use rustix::process::Signal;
+use harness::{
+    Echo, PATIENCE, connect, is_closed, pattern, program, round_trip, run, try_round_trip,
+};
+use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn it_serves_every_listener_and_ends_cleanly_on_sigterm() {
@@ -312,4 +314,34 @@ fn a_wrong_line_ends_with_2_and_help_with_0() {
     assert!(code == Some(0) && out.contains("Examples:"));
     let (code, out, _) = run("--version");
     assert!(code == Some(0) && out.starts_with("wheelhouse-echo "));
+}
+
+/// A full disk, and a reader that has gone: said where it can be, never a panic, and no reason to
+/// stop serving.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_nobody_takes_is_no_panic() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for line in ["--help", "--tcp 127.0.0.1:0", "--tcp 127.0.0.1:0 --json"] {
+        let output = program(line).stdout(full()).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {text}");
+        assert!(text.contains("cannot write to stdout: No space left"), "{line}: {text}");
+    }
+    let status = program("--wrong").stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+    for line in ["--stats", "--stats --json"] {
+        let mut command = program(&format!("--tcp 127.0.0.1:0 {line}"));
+        let mut child = command.stderr(full()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let address = said.split(['"', ' ']).find(|word| word.starts_with("127.")).unwrap();
+        let stream = connect(address.trim().parse().unwrap());
+        round_trip(&stream, b"hello");
+        // Past the first line of statistics.
+        std::thread::sleep(Duration::from_millis(1200));
+        round_trip(&stream, b"still here");
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{line}");
+    }
 }

@@ -78,12 +78,47 @@ fn a_path_of_a_dead_server_is_replaced_and_that_of_a_live_one_is_not() {
     assert!(code == Some(1) && text.contains("a server listens there"), "{text}");
     UnixStream::connect(&path).unwrap();
     assert_eq!(alive.stop().0, Some(0));
+    let (code, _, text) = run(&format!("--unix /tmp/{}", "long".repeat(40)));
+    assert!(code == Some(1) && text.contains("longer than"), "{text}");
+    // Nor is it removed by a server that has lost it to another one.
+    let mut early = Echo::start(&line);
+    early.name_of("unix");
+    std::fs::remove_file(&path).unwrap();
+    let mut late = Echo::start(&line);
+    late.name_of("unix");
+    assert_eq!(early.stop().0, Some(0));
+    UnixStream::connect(&path).unwrap();
+    assert_eq!(late.stop().0, Some(0));
+    assert!(!path.exists());
     // A file is nobody's socket.
     std::fs::write(&path, "precious").unwrap();
     let (code, _, text) = run(&line);
     assert!(code == Some(1) && text.contains("no socket"), "{text}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_that_goes_ends_it_in_order_unless_it_was_told_to_stay() {
+    let path = temporary("hangup");
+    let mut echo = Echo::start(&format!("--unix {}", path.display()));
+    echo.name_of("unix");
+    echo.signal(Signal::HUP);
+    let (code, text) = echo.end();
+    assert!(code == Some(0) && text.contains("0 messages"), "{text}");
+    assert!(!path.exists(), "the path is left behind");
+
+    // What `nohup` does.
+    let mut shell = Command::new("sh");
+    let line = "trap '' HUP; exec \"$0\" --tcp 127.0.0.1:0";
+    shell.args(["-c", line, env!("CARGO_BIN_EXE_wheelhouse-echo")]);
+    let mut echo = Echo::spawn(&mut shell);
+    let stream = connect(echo.address());
+    echo.signal(Signal::HUP);
+    std::thread::sleep(Duration::from_millis(300));
+    round_trip(&stream, b"still here");
+    assert_eq!(echo.stop().0, Some(0));
 }
 
 #[cfg(target_os = "linux")]

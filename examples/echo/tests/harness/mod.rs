@@ -21,7 +21,12 @@ pub(crate) struct Echo {
 
 impl Echo {
     pub(crate) fn start(line: &str) -> Echo {
-        let mut child = program(line).spawn().unwrap();
+        Echo::spawn(&mut program(line))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Echo {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Echo { child, stdout }
     }
