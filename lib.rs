@@ -25,7 +25,7 @@
 //!
 //! # The map
 //!
-//! | to | |
+//! | to | use |
 //! |---|---|
 //! | run a future | [`run`]; with settings [`EventLoop::builder`], [`Builder::run`] |
 //! | turn a loop inside another | [`EventLoop::enter`], [`EventLoop::turn`], [`EventLoop::next_deadline`] |

@@ -1,6 +1,6 @@
 //! Sockets, and what is built on them: streams that lose nothing, copying, servers.
 //!
-//! | | |
+//! | for | use |
 //! |---|---|
 //! | TCP | [`TcpStream`], [`TcpListener`]; options before connecting: [`TcpSocket`], [`ConnectOptions`] |
 //! | UDP | [`UdpSocket`] |

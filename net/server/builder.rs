@@ -181,6 +181,8 @@ impl<L: Accepting + From<OwnedFd>> ServerBuilder<L> {
     /// address of its peer, and what it gives becomes a task. When this is ready, the server
     /// listens.
     ///
+    /// Cancel safe: dropped before it is ready, nothing listens any more.
+    ///
     /// # Errors
     ///
     /// When an address cannot be bound, with the address; when a name cannot be looked up.

@@ -23,7 +23,8 @@ use crate::stream::StreamSocket;
 /// # Examples
 ///
 /// ```
-/// use wheelhouse::net::{TcpListener, TcpStream};
+/// use wheelhouse::net::TcpStream;
+/// # use wheelhouse::net::TcpListener;
 /// # fn main() -> std::io::Result<()> {
 /// # wheelhouse::run(async {
 /// # let listener = TcpListener::bind("127.0.0.1:0").await?;

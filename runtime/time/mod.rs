@@ -1,6 +1,6 @@
 //! Sleeping, ticking, deadlines, and the clock that they go by.
 //!
-//! | | |
+//! | to | use |
 //! |---|---|
 //! | wait | [`sleep()`], [`sleep_until`]; how late it may be: [`Sleep::tolerance`] |
 //! | again and again | [`interval()`], [`interval_at`], with a [`MissedTickBehavior`] |

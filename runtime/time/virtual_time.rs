@@ -34,6 +34,8 @@ pub fn resume() {
 /// The clock shows whole ticks of 1.024 us, so it may show up to a tick more than the sum of its
 /// moves. It goes 584 years far and stops there: what would be due later never is.
 ///
+/// The clock moves with this call, awaited or not.
+///
 /// # Panics
 ///
 /// On a loop with the real clock, and where no loop is running.
