@@ -111,25 +111,45 @@ impl Bounds {
 /// Searches; gives the run at the rate that was found, or the last one. Says each step on stderr.
 /// The error is for the user's eyes.
 pub(crate) fn find(run: &Run, wanted: &SearchFor) -> Result<(Summary, Measured), String> {
+    let try_rate = |rate| {
+        let load = Load::Open { stages: vec![Stage::steady(wanted.step, rate)] };
+        let measured = run.measure(&load)?;
+        let mut settings = (*run.settings).clone();
+        settings.load = load;
+        let summary = Summary::new(&settings, &run.origins[0].target, &measured);
+        let mut tried = Tried::new(rate, summary, measured, &wanted.conditions);
+        // The step may have been over when it was asked to stop.
+        tried.was_interrupted |= run.board.is_stopping();
+        Ok(tried)
+    };
+    seek(wanted, try_rate, |step, more| run.board.say(step.line(more)))
+}
+
+/// The search, whatever a try is.
+fn seek(
+    wanted: &SearchFor,
+    mut try_rate: impl FnMut(u64) -> Result<Tried, String>,
+    tell: impl Fn(&Step, &str),
+) -> Result<(Summary, Measured), String> {
     let mut bounds = Bounds { most: wanted.most, held: None, missed: None };
     let mut steps: Vec<Step> = Vec::new();
     let mut best: Option<(Summary, Measured)> = None;
     let mut last = None;
     let mut was_interrupted = false;
     while let Some(rate) = bounds.next(wanted.first) {
-        let mut tried = try_rate(run, wanted, rate)?;
+        let mut tried = try_rate(rate)?;
         let may_be_noise = matches!(tried.outcome, Outcome::Missed | Outcome::ByGenerator);
-        if may_be_noise && !tried.summary.interrupted {
-            tell(run, &tried.step, "; once more");
+        if may_be_noise && !tried.was_interrupted {
+            tell(&tried.step, "; once more");
             steps.push(tried.step);
-            tried = try_rate(run, wanted, rate)?;
+            tried = try_rate(rate)?;
         }
-        was_interrupted = tried.summary.interrupted || run.board.is_stopping();
+        was_interrupted = tried.was_interrupted;
         if was_interrupted {
             last.get_or_insert((tried.summary, tried.measured));
             break;
         }
-        tell(run, &tried.step, "");
+        tell(&tried.step, "");
         steps.push(tried.step);
         bounds.note(rate, tried.outcome);
         let run = (tried.summary, tried.measured);
@@ -152,32 +172,31 @@ pub(crate) fn find(run: &Run, wanted: &SearchFor) -> Result<(Summary, Measured),
 struct Tried {
     step: Step,
     outcome: Outcome,
+    was_interrupted: bool,
     summary: Summary,
     measured: Measured,
 }
 
-fn try_rate(run: &Run, wanted: &SearchFor, rate: u64) -> Result<Tried, String> {
-    let load = Load::Open { stages: vec![Stage::steady(wanted.step, rate)] };
-    let measured = run.measure(&load)?;
-    let mut settings = (*run.settings).clone();
-    settings.load = load;
-    let summary = Summary::new(&settings, &run.origins[0].target, &measured);
-    let (outcome, because) = judge(&summary, &measured, &wanted.conditions);
-    let at = |percentile: f64| {
-        let found = summary.main_time().percentiles.iter().find(|at| at.percentile == percentile);
-        found.map_or(0, |at| at.ns)
-    };
-    let step = Step {
-        rate,
-        messages_per_second: summary.messages_per_second,
-        p50_ns: at(50.0),
-        p99_ns: at(99.0),
-        p999_ns: at(99.9),
-        held: outcome == Outcome::Held,
-        because,
-        by_generator: outcome == Outcome::ByGenerator,
-    };
-    Ok(Tried { step, outcome, summary, measured })
+impl Tried {
+    fn new(rate: u64, summary: Summary, measured: Measured, conditions: &[Expectation]) -> Tried {
+        let (outcome, because) = judge(&summary, &measured, conditions);
+        let at = |percentile: f64| {
+            let all = &summary.main_time().percentiles;
+            all.iter().find(|at| at.percentile == percentile).map_or(0, |at| at.ns)
+        };
+        let step = Step {
+            rate,
+            messages_per_second: summary.messages_per_second,
+            p50_ns: at(50.0),
+            p99_ns: at(99.0),
+            p999_ns: at(99.9),
+            held: outcome == Outcome::Held,
+            because,
+            by_generator: outcome == Outcome::ByGenerator,
+        };
+        let was_interrupted = summary.interrupted;
+        Tried { step, outcome, was_interrupted, summary, measured }
+    }
 }
 
 fn judge(
@@ -209,12 +228,15 @@ fn judge(
     }
 }
 
-fn tell(run: &Run, step: &Step, more: &str) {
-    let Step { rate, p50_ns, p99_ns, because, .. } = step;
-    let (p50, p99) = (crate::report::time(*p50_ns), crate::report::time(*p99_ns));
-    let word = because.as_deref().map_or("holds".into(), |because| format!("no: {because}"));
-    let rate = grouped(*rate);
-    run.board.say(format!("{rate:>11} /s  p50 {p50:>8}  p99 {p99:>8}  {word}{more}"));
+impl Step {
+    /// For who looks on.
+    fn line(&self, more: &str) -> String {
+        let Step { rate, p50_ns, p99_ns, because, .. } = self;
+        let (p50, p99) = (crate::report::time(*p50_ns), crate::report::time(*p99_ns));
+        let word = because.as_deref().map_or("holds".into(), |because| format!("no: {because}"));
+        let rate = grouped(*rate);
+        format!("{rate:>11} /s  p50 {p50:>8}  p99 {p99:>8}  {word}{more}")
+    }
 }
 
 fn conclude(summary: &mut Summary, search: &Search) {
@@ -246,6 +268,10 @@ fn conclude(summary: &mut Summary, search: &Search) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expect::expectation;
+    use crate::failure::{Failure, Kind};
+    use crate::record::Flight;
+    use crate::summary::tests::{measured, summary};
 
     /// Searches on a target that holds up to `knee`.
     fn search(
@@ -263,6 +289,119 @@ mod tests {
             bounds.note(rate, if rate <= knee { Outcome::Held } else { missed });
         }
         (bounds.held, tried, bounds.limit())
+    }
+
+    /// What a step is to see.
+    #[derive(Clone, Copy)]
+    enum Sees {
+        Quick,
+        /// Of 1,100 answers 100 took 9 ms.
+        Slow,
+        Errors,
+        Unsent,
+        GeneratorLate,
+        Interrupt,
+    }
+
+    fn tried(rate: u64, sees: Sees, conditions: &[Expectation]) -> Tried {
+        let mut run = measured(Some(rate));
+        let record = &mut run.record;
+        match sees {
+            Sees::Quick => {}
+            Sees::Slow => {
+                let ms = 1_000_000;
+                let late = Flight::new(0, 0);
+                (0..100).for_each(|_| record.answered(late, 9 * ms, 9 * ms, true));
+            }
+            Sees::Errors => {
+                record.failed(Failure { kind: Kind::Reset, text: "reset".into() }, 1, 0);
+            }
+            Sees::Unsent => record.unsent_by_target = 500,
+            Sees::GeneratorLate => record.late_by_generator = 500,
+            Sees::Interrupt => run.was_interrupted = true,
+        }
+        Tried::new(rate, summary(Some(rate), &run), run, conditions)
+    }
+
+    /// Searches for `p99<5ms` from 100 to 1,600 where each try sees what `sees` says for its rate and
+    /// its number. Gives what was told as well.
+    fn seek_where(sees: impl Fn(u64, usize) -> Sees) -> (Summary, String) {
+        let conditions = vec![expectation("p99<5ms").unwrap()];
+        let step = std::time::Duration::from_secs(1);
+        let wanted = SearchFor { conditions, first: 100, most: 1600, step };
+        let (mut number, told) = (0, std::cell::RefCell::new(String::new()));
+        let try_rate = |rate| {
+            number += 1;
+            Ok(tried(rate, sees(rate, number), &wanted.conditions))
+        };
+        let tell = |step: &Step, more: &str| *told.borrow_mut() += &(step.line(more) + "\n");
+        let (summary, _) = seek(&wanted, try_rate, tell).unwrap();
+        (summary, told.into_inner())
+    }
+
+    fn rates(summary: &Summary) -> Vec<(u64, bool)> {
+        let search = summary.search.as_ref().unwrap();
+        search.steps.iter().map(|step| (step.rate, step.held)).collect()
+    }
+
+    #[test]
+    fn a_miss_by_latency_is_tried_once_more_and_the_knee_is_passed_on() {
+        let (summary, told) =
+            seek_where(|rate, _| if rate <= 300 { Sees::Quick } else { Sees::Slow });
+        let search = summary.search.as_ref().unwrap();
+        assert_eq!((search.found_rate, search.limited_by), (Some(295), Limit::Target));
+        let all = rates(&summary);
+        assert_eq!(all[..4], [(100, true), (200, true), (400, false), (400, false)]);
+        assert!(all.iter().all(|(rate, held)| *held == (*rate <= 300)), "{all:?}");
+        assert_eq!((summary.exit_code, summary.rate), (PASSED, Some(295)), "the run that held");
+        assert_eq!(summary.verdict, ["`p99<5ms` holds up to 295 /s"]);
+        assert!(told.contains("        400 /s  p50"), "{told}");
+        assert!(told.contains("`p99<5ms` is not met: it is 9.00 ms; once more"), "{told}");
+    }
+
+    #[test]
+    fn a_moments_noise_is_no_knee() {
+        // The second try is disturbed, and only that.
+        let (summary, _) =
+            seek_where(|_, number| if number == 2 { Sees::Slow } else { Sees::Quick });
+        let all = rates(&summary);
+        assert_eq!(all[..3], [(100, true), (200, false), (200, true)]);
+        assert_eq!(summary.search.as_ref().unwrap().found_rate, Some(1600));
+        assert_eq!(summary.verdict, ["`p99<5ms` holds at 1,600 /s, the highest that was tried"]);
+    }
+
+    #[test]
+    fn errors_and_messages_never_sent_are_no_noise() {
+        for (bad, words) in [(Sees::Errors, "1 errors"), (Sees::Unsent, "did not keep up")] {
+            let (summary, told) = seek_where(|rate, _| if rate <= 300 { Sees::Quick } else { bad });
+            assert_eq!(rates(&summary)[..3], [(100, true), (200, true), (400, false)]);
+            assert_ne!(rates(&summary)[3].0, 400);
+            assert!(told.contains(words), "{told}");
+        }
+        let (summary, _) = seek_where(|_, _| Sees::Errors);
+        assert_eq!((rates(&summary).len(), summary.exit_code), (7, NOT_MET));
+        assert_eq!(summary.verdict, ["no rate was found at which `p99<5ms` holds"]);
+    }
+
+    #[test]
+    fn the_generators_limit_is_none_of_the_target() {
+        let (summary, _) =
+            seek_where(|rate, _| if rate <= 300 { Sees::Quick } else { Sees::GeneratorLate });
+        assert_eq!(summary.search.as_ref().unwrap().limited_by, Limit::Generator);
+        assert_eq!(summary.exit_code, RATE_NOT_HELD);
+        assert!(summary.verdict[0].contains("could not hold more"), "{:?}", summary.verdict);
+        let (summary, _) = seek_where(|_, _| Sees::GeneratorLate);
+        assert_eq!(summary.exit_code, RATE_NOT_HELD);
+        assert!(summary.verdict[0].contains("could hold no rate"), "{:?}", summary.verdict);
+    }
+
+    #[test]
+    fn an_interrupt_ends_it_with_what_was_found() {
+        let (summary, _) =
+            seek_where(|rate, _| if rate <= 200 { Sees::Quick } else { Sees::Interrupt });
+        let search = summary.search.as_ref().unwrap();
+        assert_eq!((search.found_rate, search.limited_by), (Some(200), Limit::Interrupt));
+        assert_eq!(rates(&summary), [(100, true), (200, true)]);
     }
 
     #[test]

@@ -199,7 +199,8 @@ where
 }
 
 /// A connection is a task with an alarm and a socket; one that is made has a timeout beside. The
-/// rest is a few for each of the two loops.
+/// rest is a few for each of the two loops. However many connections there have been: what each left
+/// behind would be in the hundreds after seconds.
 fn tables_are_flat(tables: &Value) {
     println!("tables: {tables}");
     for (table, each) in [("tasks", 1), ("timers", 2), ("sources", 1)] {
@@ -207,7 +208,6 @@ fn tables_are_flat(tables: &Value) {
         let connections = CONNECTIONS as u64;
         assert!(most(0) >= connections, "{table} are not looked at: {tables}");
         assert!(most(1) <= connections * each + 16, "{table}: {tables}");
-        assert!(most(1) <= most(0) + 8, "{table}: {tables}");
     }
 }
 
