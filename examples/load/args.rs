@@ -51,7 +51,14 @@ Two ways to put on load:
 
 A connection that fails is made anew, with pauses while nobody is there; the failure and the messages
 under way on it are counted as errors. Only requests that a closing HTTP server has not touched are
-sent again, and counted as resent. An echo server has no right to close, idle or not.
+sent again, and counted as resent. An echo server has no right to close, idle or not. Redirects are
+not followed: a 3xx is an answer; from 400 on a status is an error.
+
+If you know another tool:
+  wrk -t2 -c64 -d30s URL             wheelhouse-load URL --loops 2 -c 64 -d 30s
+  oha -c 64 -z 30s -q 1000 URL       wheelhouse-load URL -c 64 -d 30s --rate 1000
+  vegeta attack -rate=1000           wheelhouse-load URL --rate 1000
+  k6 stages, thresholds              --stages 10s@0..500,30s@500  --expect 'p95<200ms'
 
 Exit code:
   0   all went well
@@ -107,7 +114,7 @@ pub(crate) struct Args {
 
 /// Compares two runs by their JSON summaries, and says what is better, worse or only noise.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "wheelhouse-load compare", version, after_help = COMPARE_HELP)]
+#[command(name = "wheelhouse-load compare", bin_name = "wheelhouse-load compare", version, after_help = COMPARE_HELP)]
 pub(crate) struct CompareArgs {
     /// The summary of the first run, as --json wrote it
     pub(crate) before: PathBuf,
@@ -548,7 +555,9 @@ pub(crate) mod tests {
     #[test]
     fn the_help_teaches() {
         let help = settings("--help").unwrap_err();
-        for words in ["Examples:", "98  the generator", "compare", "Target:", "Judgement:"] {
+        for words in
+            ["Examples:", "98  the generator", "compare", "Target:", "Judgement:", "wrk -t2"]
+        {
             assert!(help.contains(words), "{help}");
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn table(summary: &Summary) -> String {
 fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
     heading(out, summary)?;
     let row = |out: &mut String, name: &str, total: &str, rate: &str| {
-        writeln!(out, "{name:<12} {total:>14} {rate:>18}")
+        writeln!(out, "{}", format!("{name:<12} {total:>14} {rate:>18}").trim_end())
     };
     let rate = format!("{} /s", grouped(summary.messages_per_second.round() as u64));
     row(out, summary.unit(), &grouped(summary.messages), &rate)?;
@@ -270,7 +270,11 @@ mod tests {
 
     #[test]
     fn the_closed_table_has_one_time_and_says_what_it_does_not_see() {
-        let table = table(&summary(None, &measured(None)));
+        let mut run = measured(None);
+        run.record.statuses[2] = 1000;
+        let table = table(&summary(None, &run));
+        assert!(table.contains("\n2xx                   1,000\n"), "{table}");
+        assert!(table.lines().all(|line| line.trim_end() == line), "{table}");
         assert!(table.contains("closed loop; 2 connections, 64 B a message, depth 1"), "{table}");
         assert!(table.contains("\np99.99 "), "{table}");
         assert!(table.contains("errors                 none"), "{table}");

@@ -150,9 +150,13 @@ impl Run {
     }
 
     fn nobody(&self, failures: &Failures) -> String {
-        let first = failures.iter().next().map_or("no reason known", |(_, _, text)| text);
+        let (kind, _, first) = failures.iter().next().unwrap_or(("", 0, "no reason known"));
         let target = &self.origins[0].target;
         let there = "Is a server listening there?";
+        // Somebody is there who does not speak TLS as wanted, and what to do about that is said.
+        if kind == "tls" {
+            return format!("cannot connect to {}: {first}", target.name);
+        }
         let hint = match &target.place {
             Place::Tcp { .. } if target.is_http() || target.is_tls => there.into(),
             Place::Unix(_) if target.is_http() => there.into(),

@@ -53,9 +53,10 @@ impl Connector {
         let Some(tls) = &self.tls else { return Ok(Stream::Plain(socket)) };
         let connector = TlsConnector::new(tls.config.clone());
         let stream = connector.connect(tls.name.clone(), socket).await;
-        let stream = stream.map_err(|error| Failure {
-            kind: Kind::Tls,
-            text: format!("TLS with {}: {error}", self.target.name),
+        let stream = stream.map_err(|error| {
+            let text = format!("TLS with {}: {error}", self.target.name);
+            let advice = advice(&text);
+            Failure { kind: Kind::Tls, text: text + advice }
         })?;
         if self.is_http2 && stream.alpn() != Some(b"h2") {
             let text = "the server did not agree on HTTP/2 (ALPN); leave out `--http2`".into();
@@ -74,6 +75,17 @@ impl Connector {
             }
             Place::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
+    }
+}
+
+/// What to do about a failed handshake.
+fn advice(text: &str) -> &'static str {
+    match text {
+        text if text.contains("certificate") => {
+            "; `--ca-file FILE` says whom to trust, `--insecure` takes any certificate"
+        }
+        text if text.contains("corrupt message") => "; does the server speak TLS on this port?",
+        _ => "",
     }
 }
 

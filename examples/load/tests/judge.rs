@@ -198,7 +198,9 @@ fn what_cannot_be_compared_is_said() {
         assert!(ended.text.contains("percent"), "{}", ended.text);
     }
     assert_eq!(run("compare /nowhere /nowhere").code, Some(1));
-    assert_eq!(run("compare only-one").code, Some(2));
+    let one = run("compare only-one");
+    assert_eq!(one.code, Some(2));
+    assert!(one.text.contains("Usage: wheelhouse-load compare"), "{}", one.text);
     let help = run("compare --help");
     assert!(help.code == Some(0) && help.out.contains("two standard errors"), "{}", help.out);
 }

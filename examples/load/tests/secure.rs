@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rcgen::generate_simple_self_signed;
 
-use crate::support::{Asked, Scratch, run};
+use crate::support::{Asked, Scratch, run, server};
 
 /// A certificate for `localhost` and its key, as files.
 fn identity(folder: &Scratch) -> (String, String) {
@@ -126,7 +126,15 @@ fn a_certificate_that_is_not_trusted_is_said() {
     let target = format!("tls://localhost:{}", address.port());
     let refused = run(&format!("{target} -c 1 -d 100ms --ca-file {}", stranger.0));
     assert_eq!(refused.code, Some(1));
-    assert!(refused.text.contains("certificate"), "{}", refused.text);
+    assert!(refused.text.contains("`--insecure` takes any certificate"), "{}", refused.text);
+    assert!(!refused.text.contains("listening there"), "somebody is: {}", refused.text);
+    let plain = server(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    let no_tls = run(&format!("https://{plain}/ -c 1 -d 100ms --insecure"));
+    assert_eq!(no_tls.code, Some(1));
+    assert!(no_tls.text.contains("does the server speak TLS on this port?"), "{}", no_tls.text);
     let wrong_name = run(&format!("{target} -c 1 -d 100ms --ca-file {} --sni example.org", mine.0));
     assert_eq!(wrong_name.code, Some(1), "{}", wrong_name.text);
     let missing = run(&format!("{target} --ca-file /nowhere.pem"));
