@@ -49,10 +49,10 @@ Two ways to put on load:
   send. What is overdue is sent as soon as there is room, late, and counted as late; what is never
   sent is counted as unsent.
 
-A connection that fails is made anew, with pauses while nobody is there; the failure and the messages
-under way on it are counted as errors. Only requests that a closing HTTP server has not touched are
-sent again, and counted as resent. An echo server has no right to close, idle or not. Redirects are
-not followed: a 3xx is an answer; from 400 on a status is an error.
+A connection that fails is made anew, with pauses while nobody is there; the failure and the
+messages under way on it are counted as errors. Only requests that a closing HTTP server has not
+touched are sent again, and counted as resent. An echo server has no right to close, idle or not.
+Redirects are not followed: a 3xx is an answer; from 400 on a status is an error.
 
 If you know another tool:
   wrk -t2 -c64 -d30s URL             wheelhouse-load URL --loops 2 -c 64 -d 30s
@@ -114,7 +114,8 @@ pub(crate) struct Args {
 
 /// Compares two runs by their JSON summaries, and says what is better, worse or only noise.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "wheelhouse-load compare", bin_name = "wheelhouse-load compare", version, after_help = COMPARE_HELP)]
+#[command(name = "wheelhouse-load compare", bin_name = "wheelhouse-load compare")]
+#[command(version, after_help = COMPARE_HELP)]
 pub(crate) struct CompareArgs {
     /// The summary of the first run, as --json wrote it
     pub(crate) before: PathBuf,

@@ -18,7 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use wheelhouse::time::{Sleep, sleep_until};
 
 use crate::exchange::Exchange;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, unanswered};
 use crate::job::{BUFFER, Job, Unsent};
 use crate::record::Flight;
 use crate::stream::{Connector, Stream};
@@ -341,8 +341,9 @@ impl Connection {
         }
         let within = if self.exchange.is_within() { " within an answer" } else { "" };
         let text = format!(
-            "connection {}: the peer closed it{within} with {missing} messages unanswered",
-            self.index
+            "connection {}: the peer closed it{within} with {}",
+            self.index,
+            unanswered(missing)
         );
         Err(Lost::Closed(Failure { kind: Kind::ClosedByPeer, text }))
     }
@@ -526,10 +527,10 @@ impl Connection {
 
     fn time_out(&self) -> Failure {
         let text = format!(
-            "connection {}: no answer within {:?}, {} messages unanswered",
+            "connection {}: no answer within {:?}, {}",
             self.index,
             Duration::from_nanos(self.job.timeout),
-            self.flights.len()
+            unanswered(self.flights.len())
         );
         Failure { kind: Kind::Timeout, text }
     }
@@ -582,7 +583,7 @@ impl Drop for Connection {
         if missing > 0 {
             self.job.record.borrow_mut().gone(self.flights.drain(..), true);
             let text =
-                format!("connection {index}: {missing} messages unanswered when the run had ended");
+                format!("connection {index}: {} when the run had ended", unanswered(missing));
             self.job.failed(Failure { kind: Kind::Unfinished, text }, missing, self.job.now());
         }
     }

@@ -77,6 +77,11 @@ impl Failure {
     }
 }
 
+/// In words.
+pub(crate) fn unanswered(count: usize) -> String {
+    format!("{count} {} unanswered", if count == 1 { "message" } else { "messages" })
+}
+
 /// Counts by kind, with the words of the first of each: bounded, however much goes wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failures {
@@ -128,6 +133,12 @@ mod tests {
         for (at, (kind, _)) in KINDS.iter().enumerate() {
             assert_eq!(*kind as usize, at);
         }
+    }
+
+    #[test]
+    fn one_message_is_one() {
+        let all = [0, 1, 2].map(unanswered);
+        assert_eq!(all, ["0 messages unanswered", "1 message unanswered", "2 messages unanswered"]);
     }
 
     #[test]

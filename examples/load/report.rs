@@ -141,6 +141,9 @@ fn generator(out: &mut String, generator: &Generator) -> std::fmt::Result {
 /// Both times side by side, and how many samples lie beyond each percentile.
 fn latencies(out: &mut String, summary: &Summary) -> std::fmt::Result {
     let service = &summary.service_time;
+    if service.count == 0 {
+        return writeln!(out, "\nlatency      not measured: no answer came");
+    }
     let Some(response) = &summary.response_time else {
         writeln!(out, "\nlatency      service time         beyond")?;
         writeln!(out, "             (from send)")?;
@@ -279,6 +282,15 @@ mod tests {
         assert!(table.contains("\np99.99 "), "{table}");
         assert!(table.contains("errors                 none"), "{table}");
         assert!(table.contains("`--rate` sees it"), "{table}");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_called_nothing() {
+        let mut run = measured(None);
+        run.record.service.reset();
+        let table = table(&summary(None, &run));
+        assert!(table.contains("latency      not measured"), "{table}");
+        assert!(!table.contains("\np99 "), "{table}");
     }
 
     #[test]
