@@ -369,6 +369,20 @@ fn an_echo_server_that_closes_is_connected_to_again() {
 }
 
 #[test]
+fn an_echo_server_that_ends_an_idle_connection_has_failed() {
+    // One message for each connection, and its end; but the last one stays.
+    let line = "--depth 1 --rate 10 -d 1s --size 64";
+    let record = run("unix", line, |Came { mut stream, number, .. }| async move {
+        let mut message = [0; 64];
+        stream.read_exact(&mut message).await?;
+        AsyncWriteExt::write_all(&mut stream, &message).await?;
+        if number == 9 { stream.read_exact(&mut message).await } else { Ok(()) }
+    });
+    assert_eq!((record.account, unsent(&record)), (account(10, 10, 0, 0), (0, 0, 0)));
+    assert_eq!((errors(&record), record.connect.len()), (vec![("closed_by_peer", 9)], 10));
+}
+
+#[test]
 fn what_an_echo_server_has_under_way_is_lost_with_it() {
     // Ten messages come at once, and four go back: then it stops, for good or with a reset.
     for (name, patience) in [("closed_by_peer", 0), ("timeout", 500)] {

@@ -223,32 +223,10 @@ fn a_peer_that_closes_is_counted_and_connected_to_again() {
         // Each closed connection had one message under way.
         assert_eq!((count("lost"), count("unfinished")), (errors, 0), "{}", ended.out);
         assert_eq!(count("sent"), count("answered") + errors);
-        assert!(count("answered") > 200, "it goes on: {}", ended.out);
+        // Those four had no more than ten each.
+        assert!(count("answered") > 40, "it goes on: {}", ended.out);
         assert_eq!(json["connect_time"]["count"].as_u64(), Some(4 + errors));
     }
-}
-
-#[test]
-fn an_echo_server_that_ends_an_idle_connection_has_failed() {
-    // One message each, and the end: but not before it was read.
-    let address = server(|stream| {
-        let mut stream = echo(stream, |_| Some(()));
-        let _ = stream.read(&mut [0]);
-    });
-    let ended = run(&format!("tcp://{address} -c 1 -d 300ms --json -"));
-    assert_eq!(ended.code, Some(0), "{}", ended.text);
-    let address = server(|mut stream| {
-        let mut message = [0; 64];
-        let _ = stream.read_exact(&mut message);
-        let _ = stream.write_all(&message);
-    });
-    // 20 ms from message to message: the connection is idle when it ends.
-    let ended = run(&format!("tcp://{address} -c 1 -d 300ms --warm-up 0s --rate 50 --json -"));
-    assert_eq!(ended.code, Some(1), "{}", ended.text);
-    let account = &ended.json()["account"];
-    assert!(ended.count("closed_by_peer") > 5, "{}", ended.out);
-    assert_eq!((account["lost"].as_u64(), &account["sent"]), (Some(0), &account["answered"]));
-    assert!(ended.text.contains("the peer closed it with 0 messages unanswered"), "{}", ended.text);
 }
 
 #[test]
