@@ -9,6 +9,8 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::{
@@ -446,6 +448,26 @@ fn a_group_works_under_a_foreign_waker_and_dies_with_its_loop() {
     support::turn_until_idle(&event_loop);
     drop(event_loop);
     assert_eq!(trace.take_sorted(), "body task");
+}
+
+/// As a task that is spawned then is never polled.
+#[test]
+fn a_job_for_a_group_that_is_cancelled_never_starts() {
+    let ran = Arc::new(AtomicBool::new(false));
+    run_checked(async {
+        TaskGroup::run(async |group| {
+            group.cancel();
+            let ran = ran.clone();
+            let job = group.spawn_blocking(move || ran.store(true, Ordering::SeqCst));
+            // The pool, which begins at once with what it has, has not heard of it.
+            assert_eq!(wheelhouse::metrics().blocking_jobs, 0);
+            assert_eq!(wheelhouse::metrics().blocking_threads, 0);
+            assert!(job.await.unwrap_err().is_cancelled());
+        })
+        .await
+        .unwrap();
+    });
+    assert!(!ran.load(Ordering::SeqCst));
 }
 
 /// Only the body itself goes on after it has cancelled its group: what another thread does at that

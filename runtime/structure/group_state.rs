@@ -95,6 +95,11 @@ impl GroupState {
         (record.stage != Stage::Over).then(|| record.members.insert(None))
     }
 
+    /// Whether what is spawned now is polled.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().stage == Stage::Open
+    }
+
     /// The task was spawned. `false`: the group is being cancelled, and so must the task be.
     pub(crate) fn admit(&self, key: Key, member: Member) -> bool {
         let mut record = self.lock();

@@ -5,7 +5,7 @@
 //! future, so that no way of ending goes unseen. What they share is in `group_state.rs`.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl TaskGroup {
 
     /// Runs a closure that blocks on the loop's pool, as a task of the group. A job that runs when
     /// it is cancelled goes on, and nobody waits for it: give it the group's [`token`](Self::token)
-    /// to look at.
+    /// to look at. In a group that is being cancelled the job is dropped and never runs.
     ///
     /// # Panics
     ///
@@ -165,9 +165,15 @@ impl TaskGroup {
         T::Value: 'static,
     {
         let state = current::expect("TaskGroup::spawn_blocking");
-        let job =
-            submit(&state, work, AboutJob { location: Location::caller(), is_expendable: false });
-        self.spawn(job)
+        let about = AboutJob { location: Location::caller(), is_expendable: false };
+        // In a group that is being cancelled the task is not polled, nor does the job begin.
+        let job = self.state.is_open().then(|| submit(&state, work, about));
+        self.spawn(async {
+            match job {
+                Some(job) => job.await,
+                None => pending().await,
+            }
+        })
     }
 
     /// Cancels the group: its [`token`](Self::token), its tasks, and its body, which is dropped
