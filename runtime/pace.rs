@@ -257,7 +257,7 @@ mod tests {
             if pace.is_measure_due() {
                 pace.read(now);
             }
-            pace.selected();
+            pace.selected(true);
             now += 70_000;
             pace.read(now);
             pace.earliest_is(now + timer_is_in);
