@@ -41,6 +41,28 @@ pub fn client_config(roots: impl Into<Arc<RootCertStore>>) -> ClientConfig {
 /// # Errors
 ///
 /// `InvalidInput` if the key does not fit the certificate, or is of a kind that is not known.
+///
+/// # Examples
+///
+/// One that asks clients for certificates is made by rustls's own builder, as is a client that has
+/// one (`with_client_auth_cert`).
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use wheelhouse_tls::rustls::server::WebPkiClientVerifier;
+/// use wheelhouse_tls::{certs_from_pem, key_from_pem, roots_from_pem, rustls};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ring = Arc::new(rustls::crypto::ring::default_provider());
+/// let trusted = Arc::new(roots_from_pem("clients.pem")?);
+/// let clients = WebPkiClientVerifier::builder_with_provider(trusted, ring.clone()).build()?;
+/// let config = rustls::ServerConfig::builder_with_provider(ring)
+///     .with_safe_default_protocol_versions()?
+///     .with_client_cert_verifier(clients)
+///     .with_single_cert(certs_from_pem("cert.pem")?, key_from_pem("key.pem")?)?;
+/// # drop(config);
+/// # Ok(())
+/// # }
+/// ```
 pub fn server_config(
     cert_chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use support::{
-    Identity, client_hello, localhost, pair, pattern, reason, run, shrink_buffers, tcp_pair,
+    Identity, client_hello, localhost, pair, pair_over, pattern, reason, run, shrink_buffers,
+    tcp_pair,
 };
 use wheelhouse::spawn;
 use wheelhouse::time::timeout;
-use wheelhouse_tls::rustls::{self, AlertDescription, CertificateError};
+use wheelhouse_tls::rustls::server::WebPkiClientVerifier;
+use wheelhouse_tls::rustls::{
+    self, AlertDescription, CertificateError, ClientConfig, ServerConfig,
+};
 use wheelhouse_tls::{TlsAcceptor, TlsConnector};
 
 const GUARD: Duration = Duration::from_secs(30);
@@ -115,6 +119,42 @@ fn a_certificate_for_another_name_or_out_of_date_is_refused() {
             assert!(matches!(reason(&told), rustls::Error::AlertReceived(_)), "{told}");
         });
     }
+}
+
+/// By rustls's own builders. In TLS 1.3 a client has shaken hands before the server has looked at its
+/// certificate: what the server thinks of it comes with the first read.
+#[test]
+fn a_server_that_asks_for_certificates_knows_its_clients_and_refuses_strangers() {
+    let (shop, customer) = (Identity::new(), Identity::new());
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let trusted = Arc::new(customer.roots());
+    let clients = WebPkiClientVerifier::builder_with_provider(trusted, ring.clone()).build();
+    let server = ServerConfig::builder_with_provider(ring.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients.unwrap())
+        .with_single_cert(vec![shop.cert()], shop.key())
+        .unwrap();
+    let known = ClientConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(shop.roots())
+        .with_client_auth_cert(vec![customer.cert()], customer.key())
+        .unwrap();
+    run(async {
+        let (_client, accepted) = pair_over(known, server.clone(), |stream| stream).await;
+        assert_eq!(accepted.peer_certificates(), Some(&[customer.cert()][..]));
+
+        let (near, far) = tcp_pair().await;
+        let connector = TlsConnector::new(Arc::new(shop.client()));
+        let acceptor = TlsAcceptor::new(Arc::new(server));
+        let (stranger, refused) =
+            wheelhouse::join!(connector.connect(localhost(), near), acceptor.accept(far));
+        assert_eq!(*reason(&refused.unwrap_err()), rustls::Error::NoCertificatesPresented);
+        let told = stranger.unwrap().read(&mut [0; 1]).await.unwrap_err();
+        let required = AlertDescription::CertificateRequired;
+        assert_eq!(*reason(&told), rustls::Error::AlertReceived(required));
+    });
 }
 
 #[test]

@@ -35,9 +35,12 @@ impl Identity {
         self.signed.cert.der().clone()
     }
 
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.signed.signing_key.serialize_der()).unwrap()
+    }
+
     pub(crate) fn server(&self) -> ServerConfig {
-        let key = PrivateKeyDer::try_from(self.signed.signing_key.serialize_der()).unwrap();
-        server_config(vec![self.cert()], key).unwrap()
+        server_config(vec![self.cert()], self.key()).unwrap()
     }
 
     /// What trusts it.
