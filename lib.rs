@@ -105,16 +105,21 @@ pub mod docs {
     #[doc = "[Embedding in a host loop]: embedding\n"]
     #[doc = "[The tour]: tour\n"]
     #[doc = include_str!("docs/coming-from-asyncio.md")]
+    #[doc = "\n<style>.docblock td { font-size: 85% }</style>"]
     pub mod coming_from_asyncio {}
 
     #[doc = "[name by name]: from_tokio_net\n"]
     #[doc = include_str!("docs/coming-from-tokio.md")]
+    // Three columns of long paths are wider than the page.
+    #[doc = "\n<style>.docblock td { font-size: 85% } "]
+    #[doc = ".docblock td:first-child code { overflow-wrap: anywhere }</style>"]
     pub mod coming_from_tokio {}
 
     #[doc = include_str!("docs/from-tokio-net.md")]
     pub mod from_tokio_net {}
 
     #[doc = include_str!("docs/cancel-safety.md")]
+    #[doc = "\n<style>.docblock td { font-size: 85% }</style>"]
     pub mod cancel_safety {}
 
     #[doc = include_str!("docs/embedding.md")]
