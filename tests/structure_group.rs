@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use support::{
 };
 use wheelhouse::structure::GroupError;
 use wheelhouse::task::Builder;
+use wheelhouse::testing::{Test, seeds};
 use wheelhouse::time::{Instant, sleep, timeout};
 use wheelhouse::{EventLoop, JoinHandle, LoopGroup, TaskGroup, spawn, yield_now};
 
@@ -486,6 +488,48 @@ fn a_group_cancelled_by_another_thread_while_its_body_is_polled_drops_the_body()
             });
             let ended = timeout(10 * SECOND, group).await;
             assert!(ended.expect("the body is left to itself").unwrap_err().is_cancelled());
+        });
+    }
+}
+
+/// A group of which a part is cancelled with a group in it waits for that one's tasks, too, however
+/// deep, and in whatever order they are dropped.
+#[test]
+fn nothing_of_the_groups_inside_outlives_a_group_that_is_cancelled() {
+    fn nested(depth: u32, trace: Trace) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move {
+            if depth == 0 {
+                return noted(&trace, "innermost", pending()).await;
+            }
+            let group = TaskGroup::run(async |group| {
+                group.spawn(nested(depth - 1, trace.clone()));
+                pending::<()>().await;
+            });
+            // As any future around it, this one is dropped in the middle.
+            let _ = timeout(100 * SECOND, group).await;
+        })
+    }
+
+    for seed in seeds(rounds(20, 2) as u64) {
+        Test::new().seed(seed).run(async {
+            for in_body in [false, true] {
+                let trace = Trace::default();
+                let ended = TaskGroup::run(async |group: TaskGroup| {
+                    let canceller = group.clone();
+                    group.spawn(async move {
+                        sleep(SECOND).await;
+                        canceller.cancel();
+                    });
+                    if !in_body {
+                        group.spawn(nested(3, trace.clone()));
+                        pending::<()>().await;
+                    }
+                    nested(3, trace.clone()).await;
+                })
+                .await;
+                assert!(ended.unwrap_err().is_cancelled());
+                assert_eq!(trace.take(), "innermost", "in the body: {in_body}");
+            }
         });
     }
 }

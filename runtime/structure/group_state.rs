@@ -9,7 +9,8 @@
 //! It is under a lock, so that the future of a group is `Send` where its body is. Wakers are called
 //! and tasks cancelled outside it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, ThreadId};
 
@@ -47,6 +48,8 @@ struct Record {
     is_disowned: bool,
     /// Those who wait for a report.
     reports: Waiting,
+    /// Dropped when nobody is left: by this a group around this one hears of it.
+    kept: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -121,12 +124,24 @@ impl GroupState {
             let counts = (has_returned || !is_cut) && !record.exempt.contains(&task.id);
             record.stopped += usize::from(counts);
         }
+        let is_empty = record.members.len() == 0;
+        let kept = if is_empty { std::mem::take(&mut record.kept) } else { Vec::new() };
         if record.members.len() <= record.exempt.len() {
             self.tell(record);
         } else {
             drop(record);
         }
-        drop(member);
+        drop((member, kept));
+    }
+
+    /// Keeps something until nobody is left.
+    pub(crate) fn keep(&self, what: Arc<dyn Any + Send + Sync>) {
+        let mut record = self.lock();
+        if record.members.len() > 0 {
+            return record.kept.push(what);
+        }
+        drop(record);
+        drop(what);
     }
 
     /// A task has failed, or the body: the rest is cancelled.

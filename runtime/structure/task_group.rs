@@ -4,12 +4,14 @@
 //! when nobody is left. The tasks are the loop's, each with a membership that it drops with its
 //! future, so that no way of ending goes unseen. What they share is in `group_state.rs`.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -63,8 +65,8 @@ impl TaskGroup {
     /// fails afterwards, while they end, is in the error, too. A panic of the body goes on here,
     /// once the tasks have ended.
     ///
-    /// Dropped in the middle, it cancels the tasks: they are dropped in the loop's next batch.
-    /// Cancel safe in that sense; the work is lost.
+    /// Dropped in the middle, it cancels the tasks: they are dropped in the loop's next batch, and a
+    /// group around this one waits for that. Cancel safe in that sense; the work is lost.
     ///
     /// # Errors
     ///
@@ -298,7 +300,7 @@ impl<V> Owner<V> {
         let Some(running) = body.as_mut().as_pin_mut() else { return };
         self.state.note_body_is_polled(true);
         let poll = || running.poll(cx).map(Outcome::into_result);
-        let polled = catch_unwind(AssertUnwindSafe(poll));
+        let polled = adopting(&self.state, poll);
         self.state.note_body_is_polled(false);
         match polled {
             Ok(Poll::Pending) => return,
@@ -313,7 +315,7 @@ impl<V> Owner<V> {
     }
 
     fn drop_body<B>(&mut self, mut body: Pin<&mut Option<B>>) {
-        let dropped = catch_unwind(AssertUnwindSafe(|| body.set(None)));
+        let dropped = adopting(&self.state, || body.set(None));
         self.state.note_body_is_over();
         match dropped {
             Ok(()) => {}
@@ -345,7 +347,37 @@ impl<V> Drop for Owner<V> {
     fn drop(&mut self) {
         // After the end there is nobody left to cancel.
         self.state.disown();
+        if self.state.len() > 0 {
+            let _ = ORPHANS.try_with(|orphans| {
+                if let Some(orphans) = &mut *orphans.borrow_mut() {
+                    orphans.push(self.state.clone());
+                }
+            });
+        }
     }
+}
+
+thread_local! {
+    /// Groups that were dropped in the middle while the task or the body of another one was polled or
+    /// dropped; `None` outside.
+    static ORPHANS: RefCell<Option<Vec<Arc<GroupState>>>> = const { RefCell::new(None) };
+}
+
+/// Runs a part of a group, and catches its panic. Groups that this drops in the middle have tasks
+/// that are yet to be dropped: they hold the group as its own do.
+fn adopting<R>(state: &Arc<GroupState>, run: impl FnOnce() -> R) -> thread::Result<R> {
+    let set = |orphans| ORPHANS.try_with(|here| here.replace(orphans)).unwrap_or(None);
+    let before = set(Some(Vec::new()));
+    let result = catch_unwind(AssertUnwindSafe(run));
+    let orphans = set(before).unwrap_or_default();
+    if !orphans.is_empty() {
+        if let Some(key) = state.enter() {
+            let guest = Membership { state: state.clone(), key, has_returned: false };
+            let guest = Arc::new(guest);
+            orphans.iter().for_each(|orphan| orphan.keep(guest.clone()));
+        }
+    }
+    result
 }
 
 pin_project! {
@@ -364,7 +396,7 @@ pin_project! {
             if this.future.is_none() {
                 return;
             }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+            if let Err(payload) = adopting(&this.membership.state, || this.future.set(None)) {
                 this.membership.fail(Cause::panicked(payload));
             }
         }
@@ -382,12 +414,12 @@ where
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
         let poll = || future.poll(cx).map(Outcome::into_result);
-        let mut result = match catch_unwind(AssertUnwindSafe(poll)) {
+        let mut result = match adopting(&this.membership.state, poll) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => result.map_err(Cause::Error),
             Err(payload) => Err(Cause::panicked(payload)),
         };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| this.future.set(None))) {
+        if let Err(payload) = adopting(&this.membership.state, || this.future.set(None)) {
             match result {
                 Ok(_) => result = Err(Cause::panicked(payload)),
                 Err(_) => report::foreign_panic("the drop of a failed task of a group", payload),
