@@ -107,16 +107,10 @@ impl Held {
 
 /// Looks four times a second at what the program holds, until shortly before its end: then it makes
 /// its report. A stopped and continued process is what a terminal does to one.
-async fn watch<L: Accepting>(
-    load: &mut Load,
-    server: &Server<L>,
-    counts: &Counts,
-    end: Instant,
-) -> Vec<Held> {
+async fn watch(load: &mut Load, end: Instant) -> Vec<Held> {
     let (mut seen, mut looks) = (Vec::new(), 0);
     while Instant::now() < end {
         sleep(Duration::from_millis(250)).await;
-        counts.most_there.set(counts.most_there.get().max(server.stats().total().active));
         looks += 1;
         if looks % 16 == 0 {
             let pid = Pid::from_child(&load.child);
@@ -135,15 +129,11 @@ async fn watch<L: Accepting>(
 }
 
 /// Loads `target`, which is where the server is.
-async fn soak<L: Accepting>(
-    server: Server<L>,
-    target: &str,
-    counts: &Counts,
-) -> (Vec<Held>, Value) {
+async fn soak<L: Accepting>(server: Server<L>, target: &str) -> (Vec<Held>, Value) {
     let time = Duration::from_secs(seconds());
     let mut load = Load::start(target, time);
     let end = Instant::now() + time - Duration::from_millis(500);
-    let seen = watch(&mut load, &server, counts, end).await;
+    let seen = watch(&mut load, end).await;
 
     // It reads all the while, so that nothing waits for a full pipe.
     let mut stdout = load.child.stdout.take().unwrap();
@@ -188,9 +178,9 @@ where
     assert!(last.resident_kib <= middle.resident_kib + GROWTH_KIB, "memory: {middle:?} {last:?}");
     // A connection has one; one that is replaced may have two for a moment.
     assert!(last.descriptors <= middle.descriptors + 8, "descriptors: {middle:?} {last:?}");
-    assert!(last.descriptors <= CONNECTIONS as u64 * 2 + 32, "descriptors: {last:?}");
+    // So has one that it forgot.
+    assert!(last.descriptors <= CONNECTIONS as u64 + 32, "descriptors: {last:?}");
     assert!(last.threads <= middle.threads, "threads: {middle:?} {last:?}");
-    assert!(counts.most_there.get() <= CONNECTIONS as u64 * 2, "connections it has forgotten");
     tables_are_flat(&report["generator"]["tables"]);
 
     assert!(report["messages"].as_u64().unwrap() > 100 * seconds(), "{report}");
@@ -215,11 +205,11 @@ fn tables_are_flat(tables: &Value) {
 #[cfg_attr(not(target_os = "linux"), ignore = "what the program holds is read from /proc")]
 fn nothing_grows_against_an_http_server_that_misbehaves() {
     judge(|counts| async move {
-        let (number, shared) = (numbers(), counts.clone());
-        let handler = move |connection, _| server::http(connection, number(), shared.clone());
+        let number = numbers();
+        let handler = move |connection, _| server::http(connection, number(), counts.clone());
         let server = Server::builder().bind("127.0.0.1:0").serve(handler).await.unwrap();
         let target = format!("http://{}/", server.local_addrs()[0]);
-        soak(server, &target, &counts).await
+        soak(server, &target).await
     });
 }
 
@@ -227,11 +217,11 @@ fn nothing_grows_against_an_http_server_that_misbehaves() {
 #[cfg_attr(not(target_os = "linux"), ignore = "what the program holds is read from /proc")]
 fn nothing_grows_against_a_tcp_echo_that_misbehaves() {
     judge(|counts| async move {
-        let (number, shared) = (numbers(), counts.clone());
-        let handler = move |connection, _| server::echo(connection, number(), shared.clone());
+        let number = numbers();
+        let handler = move |connection, _| server::echo(connection, number(), counts.clone());
         let server = Server::builder().bind("127.0.0.1:0").serve(handler).await.unwrap();
         let target = format!("tcp://{}", server.local_addrs()[0]);
-        soak(server, &target, &counts).await
+        soak(server, &target).await
     });
 }
 
@@ -239,10 +229,10 @@ fn nothing_grows_against_a_tcp_echo_that_misbehaves() {
 #[cfg_attr(not(target_os = "linux"), ignore = "what the program holds is read from /proc")]
 fn nothing_grows_against_a_unix_echo_that_misbehaves() {
     judge(|counts| async move {
-        let (number, shared) = (numbers(), counts.clone());
-        let handler = move |connection, _| server::echo(connection, number(), shared.clone());
+        let number = numbers();
+        let handler = move |connection, _| server::echo(connection, number(), counts.clone());
         let socket = support::Scratch::new("soak.sock");
         let server = Server::unix_builder().bind(socket.path()).serve(handler).await.unwrap();
-        soak(server, &format!("unix:{socket}"), &counts).await
+        soak(server, &format!("unix:{socket}")).await
     });
 }

@@ -21,7 +21,6 @@ pub(crate) struct Counts {
     stalled: Cell<u64>,
     garbled: Cell<u64>,
     turned_away: Cell<u64>,
-    pub(crate) most_there: Cell<u64>,
 }
 
 impl Counts {
