@@ -396,28 +396,23 @@ fn a_wait_dropped_in_the_middle_leaves_what_it_found_in_the_set() {
 fn ten_thousand_children_are_polled_in_a_line() {
     let count = rounds(10_000, 100) as u64;
     let event_loop = support::virtual_time().build().unwrap();
-    let before = event_loop.metrics().polls;
     // Each ends in a moment of its own, so each wakes the parent alone.
     let naps = || (0..count).map(|n| async move { sleep(Duration::from_millis(n)).await });
     let polls_of = |run: &mut dyn FnMut()| {
         let before = event_loop.metrics().polls;
-        let began = std::time::Instant::now();
         run();
-        (event_loop.metrics().polls - before, began.elapsed())
+        event_loop.metrics().polls - before
     };
-    let (polls, took) = polls_of(&mut || drop(event_loop.block_on(async { gather(naps()).await })));
-    assert!(polls < 4 * count, "{polls} polls");
-    assert!(took < Duration::from_secs(20), "{took:?}");
-    let (polls, took) = polls_of(&mut || {
+    let polls = polls_of(&mut || drop(event_loop.block_on(async { gather(naps()).await })));
+    assert!((count..4 * count).contains(&polls), "{polls} polls");
+    let polls = polls_of(&mut || {
         event_loop.block_on(async {
             let mut set: JoinSet<()> = naps().collect();
             while set.join_next().await.is_some() {}
         });
     });
-    assert!(polls < 4 * count, "{polls} polls");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!((count..4 * count).contains(&polls), "{polls} polls");
     assert_eq!(event_loop.metrics().tasks, 0);
-    assert!(event_loop.metrics().polls > before);
 }
 
 #[test]

@@ -49,7 +49,8 @@ fn must_end(test: impl FnOnce() + Send + 'static) {
 /// Row 4 of the pitfalls.
 #[test]
 fn a_loop_may_be_dropped_while_another_thread_wakes_its_tasks() {
-    let (wakers, to_wake) = mpsc::channel::<(Waker, Arc<AtomicBool>)>();
+    // A waker keeps what wakes its loop, a descriptor: not too many at a time.
+    let (wakers, to_wake) = mpsc::sync_channel::<(Waker, Arc<AtomicBool>)>(16);
     let waking = thread::spawn(move || {
         for (waker, done) in to_wake {
             while !done.load(Ordering::Acquire) {
