@@ -220,8 +220,8 @@ impl LoopGroup {
         match self.members.get(index) {
             Some(member) => member.handle.clone(),
             None => panic!(
-                "`LoopGroup::handle` was called with index {index}, but the group has {} loops",
-                self.members.len()
+                "`LoopGroup::handle` was called with index {index}, but the group's last loop is {}",
+                self.members.len() - 1
             ),
         }
     }

@@ -67,7 +67,8 @@ async fn serve(settings: Settings, open_files: Option<u64>) -> Result<(), String
     reports.listening(&announced).map_err(|error| format!("cannot write to stdout: {error}"))?;
     if settings.stats && !settings.json {
         let limit = open_files.map_or("no limit of".into(), |limit| limit.to_string());
-        let _ = writeln!(io::stderr(), "{} loops, {limit} open files", settings.loops);
+        let loops = if settings.loops == 1 { "loop" } else { "loops" };
+        let _ = writeln!(io::stderr(), "{} {loops}, {limit} open files", settings.loops);
     }
     let stats = settings.stats.then(|| Statistics::new(&counters, reports));
     let stage = until_the_end(&counters, &group, datagrams, signals, stats).await?;
