@@ -220,7 +220,8 @@ impl LoopGroup {
         match self.members.get(index) {
             Some(member) => member.handle.clone(),
             None => panic!(
-                "`LoopGroup::handle` was called with index {index}, but the group's last loop is {}",
+                "`LoopGroup::handle` was called with index {index}, but the last loop of the group \
+                 is {}",
                 self.members.len() - 1
             ),
         }

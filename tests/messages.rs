@@ -287,5 +287,8 @@ fn a_group_has_at_least_one_loop_and_knows_how_many() {
     );
     let group = LoopGroup::new(1).unwrap();
     let text = panic_of(|| group.handle(1));
-    assert_eq!(text, "`LoopGroup::handle` was called with index 1, but the group's last loop is 0");
+    assert_eq!(
+        text,
+        "`LoopGroup::handle` was called with index 1, but the last loop of the group is 0"
+    );
 }
