@@ -9,14 +9,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::pin;
 use std::task::Poll;
 
-use socket2::{Domain, Socket, Type};
 use support::in_child;
-use support::tcp::{listener, pair, refusing, run, run_scripted};
+use support::tcp::{listener, pair, refusing, run, run_scripted, silent};
 use wheelhouse::net::{TcpSocket, TcpStream};
 use wheelhouse::{Script, Step, yield_now};
 
@@ -43,7 +41,7 @@ fn a_spurious_event_does_not_make_a_connection() {
             let error = TcpStream::connect(address).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         }
-        let (_listener, _filler, address) = blackhole();
+        let (_sockets, address) = silent();
         let mut connect = pin!(TcpStream::connect(address));
         for _ in 0..50 {
             assert!(poll_fn(|cx| Poll::Ready(connect.as_mut().poll(cx))).await.is_pending());
@@ -66,23 +64,6 @@ fn connecting_to_oneself_is_refused() {
     });
 }
 
-/// A listener that answers no more: its queue is full, and the kernel drops what asks to connect.
-fn blackhole() -> (Socket, Vec<Socket>, SocketAddr) {
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap();
-    let fillers = (0..8).map(|_| {
-        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        filler.set_nonblocking(true).unwrap();
-        // It is under way, or dropped already.
-        let _ = filler.connect(&address);
-        filler
-    });
-    let fillers = fillers.collect();
-    (listener, fillers, address.as_socket().unwrap())
-}
-
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -93,7 +74,7 @@ fn open_descriptors() -> usize {
 fn cancelled_waits_leave_no_descriptor_and_disturb_nobody() {
     in_child("cancelled_waits_leave_no_descriptor_and_disturb_nobody", || {
         run(async {
-            let (_listener, _fillers, address) = blackhole();
+            let (_sockets, address) = silent();
             let listener = listener().await;
             let (client, server) = pair().await;
             let before = open_descriptors();

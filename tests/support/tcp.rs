@@ -1,5 +1,5 @@
 //! What the tests of TCP share: loops with an end to waiting, connections of several kinds, and
-//! addresses that refuse.
+//! addresses that refuse or are silent.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -66,4 +66,22 @@ pub(crate) fn refusing() -> (Socket, SocketAddr) {
 /// Polls once, with a waker that wakes nobody.
 pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// An address that never answers: the queue of its listener is full, and the kernel drops what asks
+/// to connect.
+pub(crate) fn silent() -> (Vec<Socket>, SocketAddr) {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut sockets = vec![listener];
+    for _ in 0..8 {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        filler.set_nonblocking(true).unwrap();
+        // It is under way, or dropped already.
+        let _ = filler.connect(&address);
+        sockets.push(filler);
+    }
+    (sockets, address.as_socket().unwrap())
 }

@@ -78,14 +78,7 @@ fn send_more_than_fits(echo: &mut Echo, mut stream: &TcpStream) {
     let mut said = String::new();
     while !said.contains("waits to write descriptor") {
         while stream.write(&[7; 64 * 1024]).is_ok() {}
-        echo.signal(Signal::USR1);
-        said.clear();
-        while !said.contains("in its tables") {
-            let mut part = [0; 4096];
-            let length = echo.child.stderr.as_mut().unwrap().read(&mut part).unwrap();
-            assert!(length > 0, "it has ended: {said}");
-            said.push_str(std::str::from_utf8(&part[..length]).unwrap());
-        }
+        said = echo.dump();
     }
 }
 

@@ -63,6 +63,19 @@ impl Echo {
         text
     }
 
+    /// Asks what is going on, and waits for the answer.
+    pub(crate) fn dump(&mut self) -> String {
+        self.signal(Signal::USR1);
+        let mut said = String::new();
+        while !said.contains("in its tables") {
+            let mut part = [0; 4096];
+            let length = self.child.stderr.as_mut().unwrap().read(&mut part).unwrap();
+            assert!(length > 0, "it has ended: {said}");
+            said.push_str(std::str::from_utf8(&part[..length]).unwrap());
+        }
+        said
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
